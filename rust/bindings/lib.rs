@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! C's types, constants and functions, as bindgen sees them in this tree and configuration.
+
+#![allow(
+    clippy::all,
+    dead_code,
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    improper_ctypes,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn
+)]
+#![allow(clippy::undocumented_unsafe_blocks)]
+
+use kernel::ffi;
+
+type __kernel_size_t = usize;
+type __kernel_ssize_t = isize;
+type __kernel_ptrdiff_t = isize;
+
+include!(concat!(env!("OBJTREE"), "/arch/x86/kvm/rust/bindings/bindings_generated.rs"));

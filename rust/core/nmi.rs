@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! NMIs on their way to a vCPU: a request if, and only if, there is one to collect.
+//!
+//! An NMI is in one of three places: *queued* by any context, *pending* on the vCPU's thread, or
+//! *held* as pending by hardware (AMD vNMI; APM vol. 2, "NMI Virtualization"). Senders and the vCPU meet in
+//! two words, the queue and the requests:
+//!
+//! ```text
+//!     any context (Queue::push)            the vCPU's thread
+//!     -------------------------            -----------------
+//!     queued += 1, was it 0?               take KVM_REQ_NMI
+//!     yes: make KVM_REQ_NMI                queued = 0, what was it?  (collect)
+//!     kick
+//! ```
+//!
+//! All four are locked operations. Who finds the queue not empty may leave the request to the
+//! sender that found it empty: that one makes it after its own addition, hence after this one, or
+//! the vCPU has taken the request and will see both when it empties the queue.
+
+use super::request::{Request, Requests};
+use super::sync::{Atomic, Full, Relaxed};
+
+/// Evidence that the queue is not empty: what it takes to make `KVM_REQ_NMI`.
+///
+/// Nothing outside this module can construct it.
+pub struct Arrived(());
+
+/// The NMIs that are queued for a vCPU (C: `arch.nmi_queued`), and the request for them.
+///
+/// # Invariants
+///
+/// While the count is not 0, `KVM_REQ_NMI` is made; or the sender that took the count away from 0
+/// is about to make it; or the vCPU's thread has taken it and is about to empty the queue.
+#[derive(Clone, Copy)]
+pub struct Queue<'a> {
+    count: &'a Atomic<i32>,
+    requests: Requests<'a>,
+}
+
+impl<'a> Queue<'a> {
+    /// The queue that counts in `count` and makes its request in `requests`.
+    #[inline(always)]
+    pub fn new(count: &'a Atomic<i32>, requests: Requests<'a>) -> Self {
+        Self { count, requests }
+    }
+
+    /// Queues one NMI, from any context (C: kvm_inject_nmi()). The caller kicks.
+    #[inline(always)]
+    pub fn push(&self) {
+        if self.count.fetch_add(1, Full) == 0 {
+            // INVARIANT: this is the sender that took the count away from 0.
+            self.requests.make_nmi(Arrived(()));
+        }
+    }
+
+    /// Makes `count` the number of queued NMIs, as userspace wants it.
+    ///
+    /// An AP that userspace resets gets 0 here, and no request: nothing on the path of a vCPU
+    /// that waits for SIPI would ever take it.
+    #[inline(always)]
+    fn replace(&self, count: u8) {
+        self.count.store(i32::from(count), Relaxed);
+        if count != 0 {
+            // INVARIANT: the count was just made other than 0.
+            self.requests.make_nmi(Arrived(()));
+        }
+    }
+
+    /// Empties the queue.
+    #[inline(always)]
+    fn take_all(&self) -> u32 {
+        // The count is the number of calls of push() modulo 2^32, never negative in meaning.
+        self.count.xchg(0, Full) as u32
+    }
+
+    /// Drops the queued NMIs with their request.
+    ///
+    /// The request goes first: an NMI that arrives in between either goes with the others or
+    /// finds the queue empty, and makes the request anew.
+    #[inline(always)]
+    fn drop_all(&self) {
+        self.requests.drop_request(Request::Nmi);
+        self.count.store(0, Relaxed);
+    }
+}
+
+/// A vCPU's NMI state, as its own thread sees it (the vCPU's mutex is held).
+pub trait Vcpu {
+    /// The queue that senders share with this vCPU.
+    fn queue(&self) -> Queue<'_>;
+    /// NMIs pending (C: `arch.nmi_pending`).
+    fn pending(&self) -> u32;
+    /// Sets the number of NMIs pending.
+    fn set_pending(&mut self, count: u32);
+    /// Whether an NMI is being injected (C: `arch.nmi_injected`).
+    fn is_injected(&self) -> bool;
+    /// Says whether an NMI is being injected.
+    fn set_injected(&mut self, injected: bool);
+    /// Whether NMIs are masked: one is in service (C: `get_nmi_mask`).
+    fn is_masked(&self) -> bool;
+    /// Masks or unmasks NMIs (C: `set_nmi_mask`).
+    fn set_masked(&mut self, masked: bool);
+    /// Whether hardware holds an NMI as pending (C: `is_vnmi_pending`).
+    fn is_held(&self) -> bool;
+    /// Offers an NMI to hardware; false if it has no vNMI or holds one (C: `set_vnmi_pending`).
+    fn hold(&mut self) -> bool;
+    /// Takes back the NMI that hardware holds.
+    fn take_back(&mut self);
+    /// Whether a pending NMI can be injected now (C: `nmi_allowed`).
+    fn is_allowed(&self) -> bool;
+}
+
+/// How many NMIs may be pending outside hardware.
+///
+/// A processor keeps one NMI pending while one is in service (SDM vol. 3, "Handling Multiple NMIs"). A vCPU that was
+/// not running can meet two at once that real hardware would have taken one after the other; so
+/// two, as long as the first can be delivered at once.
+#[inline(always)]
+fn limit(vcpu: &impl Vcpu) -> u32 {
+    let most = if vcpu.is_masked() || vcpu.is_injected() { 1 } else { 2 };
+    if vcpu.is_held() {
+        most - 1
+    } else {
+        most
+    }
+}
+
+/// Moves what is queued to what is pending, up to the limit, and asks for injection
+/// (C: process_nmi()).
+#[inline(always)]
+pub fn collect(vcpu: &mut impl Vcpu) {
+    // The limit is read first, as C does; the queue may still grow until it is emptied.
+    let limit = limit(vcpu);
+    let queued = vcpu.queue().take_all();
+    let mut pending = vcpu.pending().saturating_add(queued).min(limit);
+    if pending > 0 && vcpu.hold() {
+        pending -= 1;
+    }
+    vcpu.set_pending(pending);
+    if pending > 0 {
+        vcpu.queue().requests.make_event();
+    }
+}
+
+/// Whether NMIs keep this vCPU from sleeping (C: kvm_vcpu_has_events()).
+#[inline(always)]
+pub fn has_event(vcpu: &impl Vcpu) -> bool {
+    vcpu.queue().requests.is_made(Request::Nmi) || (vcpu.pending() > 0 && vcpu.is_allowed())
+}
+
+/// The NMI part of `struct kvm_vcpu_events`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// An NMI is being injected.
+    pub injected: bool,
+    /// NMIs pending, those that hardware holds included; more than the limit is not an error.
+    pub pending: u8,
+    /// NMIs are masked.
+    pub masked: bool,
+}
+
+/// What userspace saves. The queue must have been collected (KVM_GET_VCPU_EVENTS).
+#[inline(always)]
+pub fn save(vcpu: &impl Vcpu) -> Saved {
+    // collect() leaves at most 2 pending, held ones included.
+    let pending = vcpu.pending().min(2) as u8 + u8::from(vcpu.is_held());
+    Saved { injected: vcpu.is_injected(), pending, masked: vcpu.is_masked() }
+}
+
+/// Makes the NMI state what userspace wants (KVM_SET_VCPU_EVENTS). The queue must have been
+/// collected. Without `pending_is_valid` (KVM_VCPUEVENT_VALID_NMI_PENDING), NMIs are kept.
+///
+/// The count goes to the queue, not to what is pending: the limit depends on the mask, which is
+/// set here too, and is applied when the vCPU collects.
+#[inline(always)]
+pub fn restore(vcpu: &mut impl Vcpu, state: Saved, pending_is_valid: bool) {
+    vcpu.set_injected(state.injected);
+    if pending_is_valid {
+        vcpu.set_pending(0);
+        vcpu.take_back();
+        vcpu.queue().replace(state.pending);
+    }
+    vcpu.set_masked(state.masked);
+}
+
+/// INIT and RESET: whatever is on its way is dropped, its request too (C: kvm_vcpu_reset()).
+#[inline(always)]
+pub fn reset(vcpu: &mut impl Vcpu) {
+    vcpu.queue().drop_all();
+    vcpu.set_pending(0);
+    vcpu.set_injected(false);
+}

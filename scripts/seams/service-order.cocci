@@ -1,0 +1,28 @@
+// What Rust owns of the order of service: PMU, PMI, SMI and NMI requests before VM-Enter.
+// Three rules, as C has the third request in an #ifdef; the first one says where they were.
+// file: arch/x86/kvm/x86.c
+
+@ pmu_pmi @
+expression v;
+position p;
+@@
+-if (kvm_check_request@p(KVM_REQ_PMU, v)) kvm_pmu_handle_event(v);
+-if (kvm_check_request(KVM_REQ_PMI, v)) kvm_pmu_deliver_pmi(v);
++kvm_service_events(v);
+
+@ smi @
+identifier v;
+position p;
+@@
+ vcpu_enter_guest(struct kvm_vcpu *v)
+ {
+ <...
+-if (kvm_check_request@p(KVM_REQ_SMI, v)) process_smi(v);
+ ...>
+ }
+
+@ nmi @
+expression v;
+position p;
+@@
+-if (kvm_check_request@p(KVM_REQ_NMI, v)) process_nmi(v);
