@@ -8,13 +8,13 @@
  * here in perf's place, and perf events of type raw, which KVM makes for a guest's
  * counters, are taken and count nothing.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/perf_event.h>
 #include <asm/cpufeature.h>
 #include <asm/perf_event.h>
-
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 /* Where a probed function goes in place of its own body. */
 asm(".pushsection .text\n"
@@ -114,13 +114,29 @@ static struct pmu lab = {
 	.read		= lab_read,
 };
 
+/* Whether perf can count cycles: then the machine has a PMU of its own. */
+static bool has_pmu(void)
+{
+	struct perf_event_attr attr = {
+		.type		= PERF_TYPE_HARDWARE,
+		.config		= PERF_COUNT_HW_CPU_CYCLES,
+		.size		= sizeof(attr),
+		.disabled	= 1,
+	};
+	struct perf_event *event;
+
+	event = perf_event_create_kernel_counter(&attr, 0, NULL, NULL, NULL);
+	if (IS_ERR(event))
+		return false;
+	perf_event_release_kernel(event);
+	return true;
+}
+
 static int __init lab_pmu_init(void)
 {
-	struct x86_pmu_capability cap;
 	int r;
 
-	perf_get_x86_pmu_capability(&cap);
-	if (cap.version) {
+	if (has_pmu()) {
 		pr_err("this machine has a PMU of its own\n");
 		return -EBUSY;
 	}

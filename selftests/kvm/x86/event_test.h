@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Shared by the event delivery tests: an AP whose thread sits in KVM_RUN, what is sent to
+ * it, and how much it ran meanwhile. Every wait has a limit.
+ */
+#ifndef SELFTEST_KVM_EVENT_TEST_H
+#define SELFTEST_KVM_EVENT_TEST_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include <linux/compiler.h>
+#include <linux/kernel.h>
+
+#include "kvm_test_harness.h"
+#include "kvm_util.h"
+#include "processor.h"
+#include "test_util.h"
+
+#define MSI_DM_NMI	0x400
+#define MSI_DM_INIT	0x500
+#define MSI_DM_STARTUP	0x600
+
+/* Where an AP starts in real mode, and the ports that tell how far it came. */
+#define AP_START	0x9000
+#define AP_NMI		0x9100
+#define AP_VECTOR	(AP_START >> 12)
+#define PORT_STARTED	0xe0
+#define PORT_NMI	0xe1
+#define PORT_LATER	0xe2
+
+/* A vCPU that sleeps uses next to nothing; one that spins, most of the time. */
+#define WATCH_MS	300
+#define IDLE_MS		(WATCH_MS / 5)
+/* How long something that must happen may take on an emulated machine. */
+#define LIMIT_MS	10000
+
+struct ap {
+	struct kvm_vcpu *vcpu;
+	pthread_t thread;
+	long again;	/* KVM_RUN returned -EAGAIN so often */
+	int err;	/* what ended the thread: an errno, or 0 for an exit */
+	bool ended;
+};
+
+static inline void wake_only(int sig)
+{
+}
+
+static inline void *ap_run(void *arg)
+{
+	struct ap *ap = arg;
+
+	for (;;) {
+		if (!__vcpu_run(ap->vcpu)) {
+			ap->err = 0;
+			break;
+		}
+		if (errno != EAGAIN) {
+			ap->err = errno;
+			break;
+		}
+		WRITE_ONCE(ap->again, ap->again + 1);
+	}
+	WRITE_ONCE(ap->ended, true);
+	return NULL;
+}
+
+static inline void ap_start(struct ap *ap)
+{
+	struct sigaction sa = { .sa_handler = wake_only };
+
+	ap->again = 0;
+	ap->ended = false;
+	sigaction(SIGUSR1, &sa, NULL);
+	TEST_ASSERT(!pthread_create(&ap->thread, NULL, ap_run, ap), "pthread_create");
+}
+
+/* Whether the thread ended by itself within the limit. */
+static inline bool ap_wait(struct ap *ap)
+{
+	int ms;
+
+	for (ms = 0; ms < LIMIT_MS && !READ_ONCE(ap->ended); ms++)
+		usleep(1000);
+	if (!READ_ONCE(ap->ended))
+		return false;
+	pthread_join(ap->thread, NULL);
+	return true;
+}
+
+/* Ends the thread by a signal; a vCPU that spins may need more than one. */
+static inline bool ap_stop(struct ap *ap)
+{
+	int ms;
+
+	for (ms = 0; ms < LIMIT_MS && !READ_ONCE(ap->ended); ms += 10) {
+		pthread_kill(ap->thread, SIGUSR1);
+		usleep(10000);
+	}
+	return ap_wait(ap);
+}
+
+static inline long thread_cpu_ms(pthread_t thread)
+{
+	struct timespec ts;
+	clockid_t clock;
+
+	TEST_ASSERT(!pthread_getcpuclockid(thread, &clock), "pthread_getcpuclockid");
+	TEST_ASSERT(!clock_gettime(clock, &ts), "clock_gettime");
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Prints and checks that the AP's thread sleeps in KVM_RUN. */
+#define EXPECT_SLEEPS(ap)						\
+do {									\
+	long __cpu, __again;						\
+									\
+	usleep(100000);							\
+	__cpu = thread_cpu_ms((ap)->thread);				\
+	__again = READ_ONCE((ap)->again);						\
+	usleep(WATCH_MS * 1000);					\
+	__cpu = thread_cpu_ms((ap)->thread) - __cpu;			\
+	__again = READ_ONCE((ap)->again) - __again;				\
+	TH_LOG("in %d ms: %ld ms of CPU, %ld returns with EAGAIN",	\
+	       WATCH_MS, __cpu, __again);				\
+	EXPECT_FALSE(READ_ONCE((ap)->ended));					\
+	EXPECT_LT(__cpu, IDLE_MS);					\
+	EXPECT_EQ(0, __again);						\
+} while (0)
+
+static inline void ap_send(struct ap *ap, u32 what)
+{
+	struct kvm_msi msi = {
+		.address_lo = 0xfee00000 | ap->vcpu->id << 12,
+		.data = what,
+	};
+
+	int r = __vm_ioctl(ap->vcpu->vm, KVM_SIGNAL_MSI, &msi);
+
+	TEST_ASSERT(r == 1, "KVM_SIGNAL_MSI of %x reached %d vCPUs", what, r);
+}
+
+static inline void never_run(void)
+{
+}
+
+/* A VM with a BSP that never runs and an AP with code at AP_START, in @mp_state. */
+static inline void ap_create(struct ap *ap, u32 mp_state)
+{
+	/* mov al, 1; out PORT_STARTED, al; out PORT_LATER, al; 1: hlt; jmp 1b */
+	static const u8 start[] = { 0xb0, 1, 0xe6, PORT_STARTED, 0xe6, PORT_LATER, 0xf4, 0xeb, 0xfd };
+	/* out PORT_NMI, al; iret */
+	static const u8 nmi[] = { 0xe6, PORT_NMI, 0xcf };
+	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_UNINITIALIZED };
+	struct kvm_lapic_state lapic;
+	struct kvm_vcpu *bsp;
+	struct kvm_vm *vm;
+	u16 *ivt;
+
+	vm = vm_create_with_one_vcpu(&bsp, never_run);
+	ap->vcpu = vm_vcpu_add(vm, 1, never_run);
+	memcpy(addr_gpa2hva(vm, AP_START), start, sizeof(start));
+	memcpy(addr_gpa2hva(vm, AP_NMI), nmi, sizeof(nmi));
+	ivt = addr_gpa2hva(vm, 0);
+	ivt[2 * NMI_VECTOR] = AP_NMI & 0xff;
+	ivt[2 * NMI_VECTOR + 1] = (AP_NMI & ~0xff) >> 4;
+	/* KVM finds a new vCPU's APIC by its ID only once that APIC's state was written. */
+	vcpu_ioctl(ap->vcpu, KVM_GET_LAPIC, &lapic);
+	vcpu_ioctl(ap->vcpu, KVM_SET_LAPIC, &lapic);
+	vcpu_mp_state_set(ap->vcpu, &state);
+	if (mp_state == KVM_MP_STATE_INIT_RECEIVED) {
+		/* By a real INIT, so that its registers are those of a processor that took one. */
+		ap_send(ap, MSI_DM_INIT);
+		vcpu_ioctl(ap->vcpu, KVM_GET_MP_STATE, &state);
+		TEST_ASSERT(state.mp_state == mp_state, "after INIT: mp_state %d", state.mp_state);
+	}
+}
+
+static inline void ap_send_init_sipi(struct ap *ap)
+{
+	ap_send(ap, MSI_DM_INIT);
+	/* The AP takes the INIT before a SIPI can mean anything to it. */
+	usleep(50000);
+	ap_send(ap, MSI_DM_STARTUP | AP_VECTOR);
+}
+
+/* The port of the exit that the AP's thread ended with, or a negative errno. */
+static inline int ap_port(struct ap *ap)
+{
+	if (ap->err)
+		return -ap->err;
+	if (ap->vcpu->run->exit_reason != KVM_EXIT_IO)
+		return -ENOMSG;
+	return ap->vcpu->run->io.port;
+}
+
+/* KVM_SET_VCPU_EVENTS with NMIs pending. */
+static inline void set_pending_nmis(struct kvm_vcpu *vcpu, u8 count)
+{
+	struct kvm_vcpu_events events;
+
+	vcpu_events_get(vcpu, &events);
+	events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING;
+	events.nmi.pending = count;
+	vcpu_events_set(vcpu, &events);
+}
+
+static inline int pending_nmis(struct kvm_vcpu *vcpu)
+{
+	struct kvm_vcpu_events events;
+
+	vcpu_events_get(vcpu, &events);
+	return events.nmi.pending;
+}
+
+#endif /* SELFTEST_KVM_EVENT_TEST_H */
