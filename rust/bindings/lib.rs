@@ -21,4 +21,7 @@ type __kernel_size_t = usize;
 type __kernel_ssize_t = isize;
 type __kernel_ptrdiff_t = isize;
 
-include!(concat!(env!("OBJTREE"), "/arch/x86/kvm/rust/bindings/bindings_generated.rs"));
+include!(concat!(
+    env!("OBJTREE"),
+    "/arch/x86/kvm/rust/bindings/bindings_generated.rs"
+));

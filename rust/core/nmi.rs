@@ -19,7 +19,7 @@
 //! the vCPU has taken the request and will see both when it empties the queue.
 
 use super::request::{Request, Requests};
-use super::sync::{Atomic, Full, Relaxed};
+use super::sync::{Atomic, Full};
 
 /// Evidence that the queue is not empty: what it takes to make `KVM_REQ_NMI`.
 ///
@@ -60,7 +60,7 @@ impl<'a> Queue<'a> {
     /// that waits for SIPI would ever take it.
     #[inline(always)]
     fn replace(&self, count: u8) {
-        self.count.store(i32::from(count), Relaxed);
+        self.count.xchg(i32::from(count), Full);
         if count != 0 {
             // INVARIANT: the count was just made other than 0.
             self.requests.make_nmi(Arrived(()));
@@ -81,7 +81,7 @@ impl<'a> Queue<'a> {
     #[inline(always)]
     fn drop_all(&self) {
         self.requests.drop_request(Request::Nmi);
-        self.count.store(0, Relaxed);
+        self.take_all();
     }
 }
 
@@ -118,7 +118,11 @@ pub trait Vcpu {
 /// two, as long as the first can be delivered at once.
 #[inline(always)]
 fn limit(vcpu: &impl Vcpu) -> u32 {
-    let most = if vcpu.is_masked() || vcpu.is_injected() { 1 } else { 2 };
+    let most = if vcpu.is_masked() || vcpu.is_injected() {
+        1
+    } else {
+        2
+    };
     if vcpu.is_held() {
         most - 1
     } else {
@@ -165,7 +169,11 @@ pub struct Saved {
 pub fn save(vcpu: &impl Vcpu) -> Saved {
     // collect() leaves at most 2 pending, held ones included.
     let pending = vcpu.pending().min(2) as u8 + u8::from(vcpu.is_held());
-    Saved { injected: vcpu.is_injected(), pending, masked: vcpu.is_masked() }
+    Saved {
+        injected: vcpu.is_injected(),
+        pending,
+        masked: vcpu.is_masked(),
+    }
 }
 
 /// Makes the NMI state what userspace wants (KVM_SET_VCPU_EVENTS). The queue must have been

@@ -46,9 +46,13 @@ impl<'a> Vcpu<'a> {
     /// `ptr` is a `struct kvm_vcpu` that KVM has initialized and that lives for `'a`.
     #[inline(always)]
     pub(crate) unsafe fn from_raw(ptr: *mut kvm_vcpu) -> Self {
-        // INVARIANT: 1 is the caller's promise; 2 is how C uses the two fields.
         // SAFETY: a live structure is not at address 0.
-        Self { ptr: unsafe { NonNull::new_unchecked(ptr) }, _life: PhantomData }
+        let ptr = unsafe { NonNull::new_unchecked(ptr) };
+        // INVARIANT: 1 is the caller's promise; 2 is how C uses the two fields.
+        Self {
+            ptr,
+            _life: PhantomData,
+        }
     }
 
     #[inline(always)]
@@ -61,9 +65,8 @@ impl<'a> Vcpu<'a> {
     #[inline(always)]
     pub(crate) fn nmi_queue(&self) -> Queue<'a> {
         // SAFETY: invariants 1 and 2.
-        let count = unsafe {
-            Atomic::from_ptr(addr_of_mut!((*self.ptr.as_ptr()).arch.nmi_queued.counter))
-        };
+        let count =
+            unsafe { Atomic::from_ptr(addr_of_mut!((*self.ptr.as_ptr()).arch.nmi_queued.counter)) };
         Queue::new(count, self.requests())
     }
 
@@ -91,7 +94,7 @@ impl Waiter for Vcpu<'_> {
     fn accepts_init_or_sipi(&self) -> bool {
         // SAFETY: invariant 1.
         let flags = unsafe { addr_of!((*self.ptr.as_ptr()).arch.hflags).read_volatile() };
-        let smm = cfg!(CONFIG_KVM_SMM) && flags as u32 & bindings::KVM_EVENTS_HF_SMM_MASK != 0;
+        let smm = cfg!(CONFIG_KVM_SMM) && flags & bindings::KVM_EVENTS_HF_SMM_MASK != 0;
         // SAFETY: invariant 1.
         !smm && unsafe { !vendor::apic_init_signal_blocked(self.ptr.as_ptr()) }
     }

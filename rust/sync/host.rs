@@ -6,9 +6,15 @@
 //! full operation is a relaxed one between two fences.
 
 #[cfg(not(loom))]
-use core::sync::atomic::{fence, AtomicI32, AtomicU64, Ordering::{Relaxed as Unordered, SeqCst}};
+use core::sync::atomic::{
+    fence, AtomicI32, AtomicU64,
+    Ordering::{Relaxed as Unordered, SeqCst},
+};
 #[cfg(loom)]
-use loom::sync::atomic::{fence, AtomicI32, AtomicU64, Ordering::{Relaxed as Unordered, SeqCst}};
+use loom::sync::atomic::{
+    fence, AtomicI32, AtomicU64,
+    Ordering::{Relaxed as Unordered, SeqCst},
+};
 
 /// Orders everything before and after it (C: no suffix).
 pub struct Full;
@@ -47,11 +53,6 @@ impl Atomic<i32> {
     /// C: atomic_read().
     pub fn load(&self, _: Relaxed) -> i32 {
         self.0.load(Unordered)
-    }
-
-    /// C: atomic_set().
-    pub fn store(&self, value: i32, _: Relaxed) {
-        self.0.store(value, Unordered);
     }
 
     /// C: atomic_xchg().

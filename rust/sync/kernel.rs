@@ -9,13 +9,13 @@ use core::arch::asm;
 use core::cell::UnsafeCell;
 
 #[cfg(kvm_lkmm_atomics)]
-pub(crate) use kernel::sync::atomic::{Atomic, Full, Relaxed};
+pub(crate) use kernel::sync::atomic::{Atomic, Full};
 
 #[cfg(not(kvm_lkmm_atomics))]
 #[path = "linux_6_12.rs"]
 mod linux_6_12;
 #[cfg(not(kvm_lkmm_atomics))]
-pub(crate) use linux_6_12::{Atomic, Full, Relaxed};
+pub(crate) use linux_6_12::{Atomic, Full};
 
 /// A word of bits that any context sets and clears, as C does with set_bit() and clear_bit().
 #[repr(transparent)]
@@ -45,13 +45,17 @@ impl Bits {
     #[inline(always)]
     pub(crate) fn set(&self, mask: u64) {
         // SAFETY: from_ptr()'s caller keeps the word valid.
-        unsafe { asm!("lock or qword ptr [{}], {}", in(reg) self.0.get(), in(reg) mask, options(nostack)) }
+        unsafe {
+            asm!("lock or qword ptr [{}], {}", in(reg) self.0.get(), in(reg) mask, options(nostack))
+        }
     }
 
     /// Clears the bits of `mask`; a full barrier (C: clear_bit(); smp_mb__after_atomic()).
     #[inline(always)]
     pub(crate) fn clear(&self, mask: u64) {
         // SAFETY: from_ptr()'s caller keeps the word valid.
-        unsafe { asm!("lock and qword ptr [{}], {}", in(reg) self.0.get(), in(reg) !mask, options(nostack)) }
+        unsafe {
+            asm!("lock and qword ptr [{}], {}", in(reg) self.0.get(), in(reg) !mask, options(nostack))
+        }
     }
 }

@@ -7,8 +7,6 @@ use core::cell::UnsafeCell;
 
 /// Orders everything before and after it (C: no suffix).
 pub(crate) struct Full;
-/// Orders nothing (C: `_relaxed`).
-pub(crate) struct Relaxed;
 
 /// An atomic variable; here always the counter of an `atomic_t`.
 #[repr(transparent)]
@@ -27,18 +25,13 @@ impl Atomic<i32> {
         unsafe { &*ptr.cast() }
     }
 
-    /// C: atomic_set().
-    #[inline(always)]
-    pub(crate) fn store(&self, value: i32, _: Relaxed) {
-        // SAFETY: from_ptr()'s caller keeps the variable valid.
-        unsafe { self.0.get().write_volatile(value) }
-    }
-
     /// C: atomic_xchg().
     #[inline(always)]
     pub(crate) fn xchg(&self, mut value: i32, _: Full) -> i32 {
         // SAFETY: from_ptr()'s caller keeps the variable valid. XCHG with memory is locked.
-        unsafe { asm!("xchg dword ptr [{}], {:e}", in(reg) self.0.get(), inout(reg) value, options(nostack)) }
+        unsafe {
+            asm!("xchg dword ptr [{}], {:e}", in(reg) self.0.get(), inout(reg) value, options(nostack))
+        }
         value
     }
 
@@ -46,7 +39,9 @@ impl Atomic<i32> {
     #[inline(always)]
     pub(crate) fn fetch_add(&self, mut value: i32, _: Full) -> i32 {
         // SAFETY: from_ptr()'s caller keeps the variable valid.
-        unsafe { asm!("lock xadd dword ptr [{}], {:e}", in(reg) self.0.get(), inout(reg) value, options(nostack)) }
+        unsafe {
+            asm!("lock xadd dword ptr [{}], {:e}", in(reg) self.0.get(), inout(reg) value, options(nostack))
+        }
         value
     }
 }

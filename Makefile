@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0
+# The only door. Everything runs in a sysroot that the first target makes.
+
+KERNEL ?= 6.12
+LINES := $(shell sed '/^\#/d' scripts/lines | awk '{print $$1}' | sort -uV)
+# make check takes every line, unless one was asked for.
+CHECK_LINES := $(if $(KDIR),$(KERNEL),$(if $(filter command line environment,$(origin KERNEL)),$(KERNEL),$(LINES)))
+
+.DEFAULT_GOAL := help
+.PHONY: help run check shell integrate lint core-test clean distclean
+
+help:
+	@echo 'KVM x86 event delivery in Rust. Targets:'
+	@echo '  run        build the kernel with KVM in C and Rust, boot it on an emulated AMD machine, run KVM selftests'
+	@echo '  check      every test: rust/core on the host, lints, the build, and the lab on pristine C, on Rust and on the defects'
+	@echo '  shell      the same machine, modules loaded, a shell on its serial line; selftests in /t'
+	@echo '  integrate  KDIR=tree OUT=folder: a copy of the tree with event delivery in Rust, for make LLVM=1'
+	@echo '  core-test  cargo test over rust/core (also its interleavings, by loom)'
+	@echo '  lint       rustfmt, clippy, checkpatch, sparse, shellcheck'
+	@echo '  clean      remove what this clone built; distclean: the caches too'
+	@echo 'Variables:'
+	@echo '  KERNEL=$(KERNEL)     which kernel line: one of $(LINES) (check: all, unless given)'
+	@echo '  KDIR=tree       your own kernel tree in place of the one fetched; it is never written to'
+	@echo '  TESTS="a b"     run and check: only these selftests'
+	@echo '  JOBS=n          how many jobs a build has (default: a job a processor)'
+	@echo '  XDG_CACHE_HOME  where caches live (default ~/.cache), in kvm-events-rs'
+
+run shell:
+	@scripts/lab $@ '$(KERNEL)' '$(KDIR)'
+
+check:
+	@scripts/check '$(KDIR)' $(CHECK_LINES)
+
+integrate:
+	@scripts/make-integrated '$(KDIR)' '$(OUT)'
+
+core-test:
+	@scripts/core-test
+
+lint:
+	@scripts/lint '$(KERNEL)'
+
+clean:
+	@rm -rf build
+
+distclean: clean
+	@scripts/distclean

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The NMI rules over every combination of their inputs, against tables written from the manuals.
+
+#![cfg(not(loom))]
+
+mod common;
+
+use common::{Shared, Vcpu};
+use kvm_event_core::nmi::{collect, has_event, reset, restore, save, Saved};
+use kvm_event_core::request::Request;
+use proptest::prelude::*;
+
+const BOOLS: [bool; 2] = [false, true];
+const COUNTS: [u32; 6] = [0, 1, 2, 3, 255, u32::MAX];
+
+/// How many NMIs may wait in all, and how many of them outside hardware.
+///
+/// SDM vol. 3, "Handling Multiple NMIs": while an NMI is in service, one more is kept. APM vol. 2,
+/// "NMI Virtualization": V_NMI_MASK is that state, V_NMI_PENDING the one that is kept. An NMI that
+/// is being injected is as good as in service; with none of both, the first is delivered at once.
+///
+/// masked, injected, held by hardware: room outside hardware
+const ROOM: [(bool, bool, bool, u32); 8] = [
+    (false, false, false, 2),
+    (false, false, true, 1),
+    (false, true, false, 1),
+    (false, true, true, 0),
+    (true, false, false, 1),
+    (true, false, true, 0),
+    (true, true, false, 1),
+    (true, true, true, 0),
+];
+
+#[test]
+fn collect_keeps_what_a_processor_keeps() {
+    for (masked, injected, held, room) in ROOM {
+        for vnmi in BOOLS {
+            if held && !vnmi {
+                continue;
+            }
+            for pending in COUNTS {
+                for queued in COUNTS {
+                    let shared = Shared::new(queued as i32, Request::Nmi.mask());
+                    let mut vcpu = Vcpu {
+                        masked,
+                        injected,
+                        held,
+                        vnmi,
+                        pending,
+                        ..Vcpu::new(&shared)
+                    };
+                    collect(&mut vcpu);
+
+                    let waiting = (u64::from(pending) + u64::from(queued)).min(room.into()) as u32;
+                    let handed_over = u32::from(vnmi && !held && waiting > 0);
+                    let case = format!("{masked} {injected} {held} {vnmi} {pending} {queued}");
+                    assert_eq!(vcpu.pending, waiting - handed_over, "{case}");
+                    assert_eq!(vcpu.held, held || handed_over == 1, "{case}");
+                    assert_eq!(shared.count(), 0, "{case}");
+                    assert_eq!(shared.made(Request::Event), vcpu.pending > 0, "{case}");
+                    assert_eq!((vcpu.masked, vcpu.injected), (masked, injected), "{case}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn requested_only_on_the_way_from_empty() {
+    for queued in [0, 1, 2, 254, 255] {
+        let shared = Shared::new(queued, 0);
+        shared.queue().push();
+        assert_eq!(shared.count(), queued + 1);
+        assert_eq!(shared.made(Request::Nmi), queued == 0);
+        assert!(!shared.made(Request::Event));
+    }
+}
+
+#[test]
+fn an_nmi_keeps_awake_if_it_can_be_delivered() {
+    for requested in BOOLS {
+        for pending in [0, 1, 2] {
+            for allowed in BOOLS {
+                let shared = Shared::new(0, if requested { Request::Nmi.mask() } else { 0 });
+                let vcpu = Vcpu {
+                    pending,
+                    allowed,
+                    ..Vcpu::new(&shared)
+                };
+                assert_eq!(has_event(&vcpu), requested || (pending > 0 && allowed));
+            }
+        }
+    }
+}
+
+/// KVM_SET_VCPU_EVENTS: the count is userspace's, the request is there if and only if it is not 0,
+/// and what hardware held is forgotten with the rest. Without the flag, all of that is kept.
+#[test]
+fn restore_requests_if_and_only_if_pending() {
+    for count in 0..=u8::MAX {
+        for (injected, masked, held, _) in ROOM {
+            for valid in BOOLS {
+                let shared = Shared::new(0, 0);
+                let mut vcpu = Vcpu {
+                    vnmi: true,
+                    held,
+                    pending: 1,
+                    ..Vcpu::new(&shared)
+                };
+                restore(
+                    &mut vcpu,
+                    Saved {
+                        injected,
+                        pending: count,
+                        masked,
+                    },
+                    valid,
+                );
+                assert_eq!((vcpu.injected, vcpu.masked), (injected, masked));
+                if valid {
+                    assert_eq!((vcpu.pending, vcpu.held), (0, false));
+                    assert_eq!(shared.count(), i32::from(count));
+                    assert_eq!(shared.made(Request::Nmi), count != 0);
+                } else {
+                    assert_eq!((vcpu.pending, vcpu.held), (1, held));
+                    assert_eq!(shared.count(), 0);
+                    assert!(!shared.made(Request::Nmi));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn save_counts_what_hardware_holds() {
+    for (injected, masked, held, room) in ROOM {
+        for pending in 0..=room {
+            let shared = Shared::new(0, 0);
+            let vcpu = Vcpu {
+                vnmi: true,
+                held,
+                injected,
+                masked,
+                pending,
+                ..Vcpu::new(&shared)
+            };
+            let expected = Saved {
+                injected,
+                masked,
+                pending: pending as u8 + u8::from(held),
+            };
+            assert_eq!(save(&vcpu), expected);
+        }
+    }
+}
+
+#[test]
+fn reset_leaves_no_nmi_and_no_request() {
+    for queued in [0, 1, 255] {
+        for pending in [0, 1, 2] {
+            for injected in BOOLS {
+                let shared = Shared::new(queued, Request::Nmi.mask() | Request::Event.mask());
+                let mut vcpu = Vcpu {
+                    pending,
+                    injected,
+                    ..Vcpu::new(&shared)
+                };
+                reset(&mut vcpu);
+                assert_eq!((shared.count(), vcpu.pending, vcpu.injected), (0, 0, false));
+                assert!(!shared.made(Request::Nmi));
+                assert!(shared.made(Request::Event), "another's request was dropped");
+            }
+        }
+    }
+}
+
+/// What can happen to a vCPU's NMIs, one after the other.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Send,
+    Collect,
+    Deliver,
+    Iret,
+    Migrate,
+    Reset,
+    SetPending(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => Just(Step::Send),
+        4 => Just(Step::Collect),
+        2 => Just(Step::Deliver),
+        2 => Just(Step::Iret),
+        1 => Just(Step::Migrate),
+        1 => Just(Step::Reset),
+        1 => any::<u8>().prop_map(Step::SetPending),
+    ]
+}
+
+proptest! {
+    /// However it goes on: never more waiting than a processor keeps, never one that was not
+    /// sent, and never a queue without its request.
+    #[test]
+    fn nothing_lost_nothing_twice(steps in prop::collection::vec(step(), 0..60), vnmi: bool) {
+        let shared = Shared::new(0, 0);
+        let mut vcpu = Vcpu { vnmi, ..Vcpu::new(&shared) };
+        let mut sent = 0u64;
+        let mut delivered = 0u64;
+        for s in steps {
+            match s {
+                Step::Send => {
+                    shared.queue().push();
+                    sent += 1;
+                }
+                Step::Collect => {
+                    shared.requests().take(Request::Nmi);
+                    let waiting = u64::from(vcpu.pending) + u64::from(vcpu.held) + shared.count() as u64;
+                    collect(&mut vcpu);
+                    let room = if vcpu.masked || vcpu.injected { 1 } else { 2 };
+                    prop_assert_eq!(u64::from(vcpu.pending) + u64::from(vcpu.held), waiting.min(room));
+                }
+                Step::Deliver => {
+                    if !vcpu.masked && (vcpu.held || vcpu.pending > 0) {
+                        if vcpu.held {
+                            vcpu.held = false;
+                        } else {
+                            vcpu.pending -= 1;
+                        }
+                        vcpu.masked = true;
+                        delivered += 1;
+                    }
+                }
+                Step::Iret => vcpu.masked = false,
+                Step::Migrate => {
+                    collect(&mut vcpu);
+                    let saved = save(&vcpu);
+                    let before = u64::from(vcpu.pending) + u64::from(vcpu.held);
+                    let mut other = Vcpu { vnmi, ..Vcpu::new(&shared) };
+                    restore(&mut other, saved, true);
+                    vcpu = other;
+                    prop_assert_eq!(shared.count() as u64, before);
+                }
+                Step::Reset => {
+                    reset(&mut vcpu);
+                    vcpu.held = false;
+                    vcpu.masked = false;
+                    sent = delivered;
+                }
+                Step::SetPending(count) => {
+                    collect(&mut vcpu);
+                    let state = Saved { pending: count, ..save(&vcpu) };
+                    restore(&mut vcpu, state, true);
+                    sent = delivered + u64::from(count);
+                }
+            }
+            prop_assert!(shared.count() == 0 || shared.made(Request::Nmi));
+            let waiting = u64::from(vcpu.pending) + u64::from(vcpu.held) + shared.count() as u64;
+            prop_assert!(delivered + waiting <= sent);
+        }
+    }
+}
