@@ -4,6 +4,10 @@
 
 #![allow(
     clippy::all,
+    clippy::cast_lossless,
+    clippy::ptr_as_ptr,
+    clippy::ref_as_ptr,
+    clippy::undocumented_unsafe_blocks,
     dead_code,
     missing_docs,
     non_camel_case_types,
@@ -13,7 +17,6 @@
     unreachable_pub,
     unsafe_op_in_unsafe_fn
 )]
-#![allow(clippy::undocumented_unsafe_blocks)]
 
 use kernel::ffi;
 
