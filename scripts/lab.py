@@ -72,7 +72,7 @@ class Result:
     @property
     def reason(self):
         for o in self.output:
-            m = re.search(r"# SKIP\s*(.+)|(Requirement not met: .+|.*not supported.*)", o)
+            m = re.search(r"# SKIP[\s-]*(.+)|(Requirement not met: .+|.*not supported.*)", o)
             if m:
                 return (m.group(1) or m.group(2)).strip()
         return "no reason given"
