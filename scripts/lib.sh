@@ -33,11 +33,12 @@ step() {
 	local what=$1 log=$2 remedy=$3 t0=$SECONDS pid rc=0 tick=0
 	shift 3
 	mkdir -p "$(dirname "$log")"
+	# In a process group of its own, which goes when this script is told to.
+	set -m
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
-	# A Ctrl-C reaches the terminal's whole group; a kill of this script alone
-	# must not leave the work running.
-	trap 'kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null; exit 130' INT TERM
+	set +m
+	trap 'kill -- "-$pid" 2>/dev/null; wait "$pid" 2>/dev/null; say "  $what: interrupted"; exit 130' INT TERM
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.5
 		tick=$((tick + 1))
@@ -73,12 +74,15 @@ once() {
 		flock 8
 	fi
 	if [ ! -d "$dir" ]; then
-		# Whoever held the lock before us is gone: so is the use of its leftovers.
+		# Whoever held the lock before us is gone, killed perhaps: so is the use of its leftovers.
 		rm -rf "$dir".tmp.*
 		tmp=$dir.tmp.$$
 		mkdir "$tmp"
+		# shellcheck disable=SC2064 # the name as it is now
+		trap "rm -rf '$tmp'" EXIT
 		"$@" "$tmp"
 		mv -T "$tmp" "$dir"
+		trap - EXIT
 	fi
 	flock -u 8
 	exec 8>&-
