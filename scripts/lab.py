@@ -17,7 +17,7 @@ import sys
 import time
 
 PROJECT = pathlib.Path("/project")
-USUAL_SECONDS = 60
+USUAL_SECONDS = 120
 SILENCE = 180  # nothing printed for that long: the machine hangs
 TROUBLE = re.compile(r"WARNING: |BUG: |\bOops\b|general protection fault|kernel panic|Kernel panic|"
                      r"possible (circular|recursive) locking|inconsistent lock state|suspicious RCU|"
@@ -279,4 +279,5 @@ def main():
     sys.exit(1 if report.failed or not report.passed else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
