@@ -215,7 +215,8 @@ def judge_ours(report, manifest, results, variant, line):
                        f"must fail in {' '.join(sorted(fails[variant]))}; it did {r.verdict}, "
                        f"in {' '.join(sorted(r.failed_cases)) or 'no case'}")
         elif r.verdict == "skip":
-            report.say(None, what, r.reason)
+            # The lab has all that ours need: a skip would hide what it lacks.
+            report.say(False, what, f"skipped: {r.reason}")
         else:
             report.say(r.verdict == "pass", what, "" if r.verdict == "pass" else
                        f"{r.verdict} {' '.join(r.trouble[:1]) or ' '.join(sorted(r.failed_cases))}")

@@ -49,6 +49,10 @@ class Judge(unittest.TestCase):
         self.boot("rust", "ours_test", 1, "not ok 1 fixture.case")
         self.assertEqual(self.judge("rust"), (0, 1, 0))
 
+    def test_ours_must_not_skip(self):
+        self.boot("rust", "ours_test", 4, "1..0 # SKIP no PMU")
+        self.assertEqual(self.judge("rust"), (0, 1, 0))
+
     def test_ours_times_out(self):
         self.boot("rust", "ours_test", 137)
         self.assertEqual(self.judge("rust"), (0, 1, 0))

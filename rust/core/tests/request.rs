@@ -54,7 +54,7 @@ fn mask_of(requests: &[Request], choice: usize) -> u64 {
     requests
         .iter()
         .enumerate()
-        .filter(|(i, _)| choice >> i & 1 == 1)
+        .filter(|(i, _)| (choice >> i) & 1 == 1)
         .map(|(_, r)| r.mask())
         .sum()
 }
@@ -70,7 +70,7 @@ fn one_pass_serves_all_that_it_makes() {
                 mask_of(MAKES[2].1, choice >> 4),
                 mask_of(MAKES[3].1, choice >> 5),
             ];
-            let others = 1 << 3 | 1 << 40;
+            let others = (1 << 3) | (1 << 40);
             let shared = Shared::new(0, mask_of(&served, first) | others);
             let mut vcpu = Recorder {
                 shared: &shared,
@@ -85,7 +85,7 @@ fn one_pass_serves_all_that_it_makes() {
                 assert!(served_now.iter().filter(|s| **s == r).count() <= 1);
             }
             for (i, r) in served.into_iter().enumerate() {
-                if first >> i & 1 == 1 {
+                if (first >> i) & 1 == 1 {
                     assert!(served_now.contains(&r));
                 }
             }

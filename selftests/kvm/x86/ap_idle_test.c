@@ -59,8 +59,8 @@ TEST_F(ap_idle, init_and_sipi_start_it)
 {
 	usleep(50000);
 	ap_send_init_sipi(&self->ap);
-	ASSERT_TRUE(ap_wait(&self->ap));
-	EXPECT_EQ(PORT_STARTED, ap_port(&self->ap));
+	EXPECT_PORTS(&self->ap, PORT_STARTED);
+	EXPECT_CS_OF_SIPI(&self->ap);
 }
 
 /* SIPI alone means something only after an INIT. */
@@ -69,8 +69,8 @@ TEST_F(ap_idle, sipi_alone)
 	usleep(50000);
 	ap_send(&self->ap, MSI_DM_STARTUP | AP_VECTOR);
 	if (variant->mp_state == KVM_MP_STATE_INIT_RECEIVED) {
-		ASSERT_TRUE(ap_wait(&self->ap));
-		EXPECT_EQ(PORT_STARTED, ap_port(&self->ap));
+		EXPECT_PORTS(&self->ap, PORT_STARTED);
+		EXPECT_CS_OF_SIPI(&self->ap);
 	} else {
 		/* Dropped; KVM_RUN returns once to say that there was something. */
 		EXPECT_SLEEPS(&self->ap);

@@ -25,10 +25,15 @@
 /* Where an AP starts in real mode, and the ports that tell how far it came. */
 #define AP_START	0x9000
 #define AP_NMI		0x9100
+/* Where it goes on an SMI: 0x8000 above its SMBASE, in SMM's own address space. */
+#define AP_SMRAM	0x1000000
+#define AP_SMRAM_PAGES	16
+#define AP_SMRAM_SLOT	(1 << 16 | 1)
 #define AP_VECTOR	(AP_START >> 12)
 #define PORT_STARTED	0xe0
 #define PORT_NMI	0xe1
 #define PORT_LATER	0xe2
+#define PORT_SMI	0xe3
 
 /* A vCPU that sleeps uses next to nothing; one that spins, most of the time. */
 #define WATCH_MS	300
@@ -118,14 +123,19 @@ do {									\
 	long __cpu, __again;						\
 									\
 	usleep(100000);							\
+	/* A thread that ended has no clock any more. */		\
+	ASSERT_FALSE(READ_ONCE((ap)->ended)) {				\
+		TH_LOG("KVM_RUN ended: errno %d, exit %d", (ap)->err,	\
+		       (ap)->vcpu->run->exit_reason);			\
+	}								\
 	__cpu = thread_cpu_ms((ap)->thread);				\
-	__again = READ_ONCE((ap)->again);						\
+	__again = READ_ONCE((ap)->again);				\
 	usleep(WATCH_MS * 1000);					\
+	ASSERT_FALSE(READ_ONCE((ap)->ended));				\
 	__cpu = thread_cpu_ms((ap)->thread) - __cpu;			\
-	__again = READ_ONCE((ap)->again) - __again;				\
+	__again = READ_ONCE((ap)->again) - __again;			\
 	TH_LOG("in %d ms: %ld ms of CPU, %ld returns with EAGAIN",	\
 	       WATCH_MS, __cpu, __again);				\
-	EXPECT_FALSE(READ_ONCE((ap)->ended));					\
 	EXPECT_LT(__cpu, IDLE_MS);					\
 	EXPECT_EQ(0, __again);						\
 } while (0)
@@ -178,6 +188,19 @@ static inline void ap_create(struct ap *ap, u32 mp_state)
 	}
 }
 
+/* Gives the AP an SMI handler; an INIT leaves its SMBASE alone. */
+static inline void ap_add_smi_handler(struct ap *ap)
+{
+	/* out PORT_SMI, al; rsm */
+	static const u8 smi[] = { 0xe6, PORT_SMI, 0x0f, 0xaa };
+	struct kvm_vm *vm = ap->vcpu->vm;
+
+	vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS, AP_SMRAM, AP_SMRAM_SLOT,
+				    AP_SMRAM_PAGES, 0);
+	memcpy(addr_gpa2hva(vm, AP_SMRAM) + 0x8000, smi, sizeof(smi));
+	vcpu_set_msr(ap->vcpu, MSR_IA32_SMBASE, AP_SMRAM);
+}
+
 static inline void ap_send_init_sipi(struct ap *ap)
 {
 	ap_send(ap, MSI_DM_INIT);
@@ -185,6 +208,31 @@ static inline void ap_send_init_sipi(struct ap *ap)
 	usleep(50000);
 	ap_send(ap, MSI_DM_STARTUP | AP_VECTOR);
 }
+
+/* Where the AP's thread got to, in order: each KVM_RUN must end at the next of these ports. */
+#define EXPECT_PORTS(ap, ...)						\
+do {									\
+	static const int __ports[] = { __VA_ARGS__ };			\
+	int __i;							\
+									\
+	for (__i = 0; __i < ARRAY_SIZE(__ports); __i++) {		\
+		if (__i)						\
+			ap_start(ap);					\
+		ASSERT_TRUE(ap_wait(ap));				\
+		EXPECT_EQ(__ports[__i], ap_port(ap));			\
+	}								\
+} while (0)
+
+/* What a SIPI says of where to start, and nothing else, is where the AP is. */
+#define EXPECT_CS_OF_SIPI(ap)						\
+do {									\
+	struct kvm_sregs __sregs;					\
+									\
+	vcpu_sregs_get((ap)->vcpu, &__sregs);				\
+	EXPECT_EQ(AP_VECTOR << 12, __sregs.cs.base);			\
+	EXPECT_EQ(AP_VECTOR << 8, __sregs.cs.selector);			\
+	EXPECT_EQ(0, __sregs.cr0 & X86_CR0_PE);				\
+} while (0)
 
 /* The port of the exit that the AP's thread ended with, or a negative errno. */
 static inline int ap_port(struct ap *ap)

@@ -137,6 +137,7 @@ TEST_F(nmi_events, set_without_valid_keeps)
 TEST_F(nmi_events, set_zero_drops)
 {
 	vcpu_ioctl(self->vcpu, KVM_NMI, NULL);
+	vcpu_ioctl(self->vcpu, KVM_NMI, NULL);
 	set_nmis(self->vcpu, 0, false, false);
 	EXPECT_EQ(0, pending_nmis(self->vcpu));
 	EXPECT_EQ(0, run_guest(self->vcpu));

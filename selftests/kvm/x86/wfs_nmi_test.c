@@ -72,7 +72,8 @@ TEST_F(wfs_nmi, set_events_2)
 
 TEST_F(wfs_nmi, smi)
 {
-	TEST_REQUIRE(kvm_has_cap(KVM_CAP_X86_SMM));
+	if (!kvm_has_cap(KVM_CAP_X86_SMM))
+		SKIP(return, "KVM has no SMM");
 	vcpu_ioctl(self->ap.vcpu, KVM_SMI, NULL);
 	ap_start(&self->ap);
 	EXPECT_SLEEPS(&self->ap);
@@ -88,11 +89,7 @@ TEST_F(wfs_nmi, init_drops_it)
 	EXPECT_SLEEPS(&self->ap);
 
 	ap_send(&self->ap, MSI_DM_STARTUP | AP_VECTOR);
-	ASSERT_TRUE(ap_wait(&self->ap));
-	EXPECT_EQ(PORT_STARTED, ap_port(&self->ap));
-	ap_start(&self->ap);
-	ASSERT_TRUE(ap_wait(&self->ap));
-	EXPECT_EQ(PORT_LATER, ap_port(&self->ap));
+	EXPECT_PORTS(&self->ap, PORT_STARTED, PORT_LATER);
 }
 
 TEST_F(wfs_nmi, signal_ends_it)
@@ -105,24 +102,68 @@ TEST_F(wfs_nmi, signal_ends_it)
 }
 
 /* Nothing is lost: what was queued in wait-for-SIPI is delivered when the AP starts. */
-TEST(kept_until_sipi)
+FIXTURE(kept_until_sipi)
 {
 	struct ap ap;
+};
 
-	ap_create(&ap, KVM_MP_STATE_INIT_RECEIVED);
-	vcpu_ioctl(ap.vcpu, KVM_NMI, NULL);
-	ap_start(&ap);
+FIXTURE_SETUP(kept_until_sipi)
+{
+	ap_create(&self->ap, KVM_MP_STATE_INIT_RECEIVED);
+	self->ap.ended = true;
+}
+
+FIXTURE_TEARDOWN(kept_until_sipi)
+{
+	if (!self->ap.ended)
+		ap_stop(&self->ap);
+	kvm_vm_free(self->ap.vcpu->vm);
+}
+
+static void wait_then_sipi(struct ap *ap)
+{
+	ap_start(ap);
 	usleep(50000);
-	ap_send(&ap, MSI_DM_STARTUP | AP_VECTOR);
-	ASSERT_TRUE(ap_wait(&ap));
-	EXPECT_EQ(PORT_NMI, ap_port(&ap));
-	ap_start(&ap);
-	ASSERT_TRUE(ap_wait(&ap));
-	EXPECT_EQ(PORT_STARTED, ap_port(&ap));
-	ap_start(&ap);
-	ASSERT_TRUE(ap_wait(&ap));
-	EXPECT_EQ(PORT_LATER, ap_port(&ap));
-	kvm_vm_free(ap.vcpu->vm);
+	ap_send(ap, MSI_DM_STARTUP | AP_VECTOR);
+}
+
+TEST_F(kept_until_sipi, nmi)
+{
+	vcpu_ioctl(self->ap.vcpu, KVM_NMI, NULL);
+	wait_then_sipi(&self->ap);
+	EXPECT_PORTS(&self->ap, PORT_NMI, PORT_STARTED, PORT_LATER);
+}
+
+/* The second waits for the first one's IRET. */
+TEST_F(kept_until_sipi, two_nmis)
+{
+	set_pending_nmis(self->ap.vcpu, 2);
+	wait_then_sipi(&self->ap);
+	EXPECT_PORTS(&self->ap, PORT_NMI, PORT_NMI, PORT_STARTED, PORT_LATER);
+}
+
+TEST_F(kept_until_sipi, smi)
+{
+	if (!kvm_has_cap(KVM_CAP_X86_SMM))
+		SKIP(return, "KVM has no SMM");
+	ap_add_smi_handler(&self->ap);
+	vcpu_ioctl(self->ap.vcpu, KVM_SMI, NULL);
+	wait_then_sipi(&self->ap);
+	EXPECT_PORTS(&self->ap, PORT_SMI, PORT_STARTED, PORT_LATER);
+}
+
+/* A monitor that stops the AP and looks finds them, and does not take them away by it. */
+TEST_F(kept_until_sipi, seen_by_get)
+{
+	vcpu_ioctl(self->ap.vcpu, KVM_NMI, NULL);
+	ap_start(&self->ap);
+	usleep(50000);
+	ASSERT_TRUE(ap_stop(&self->ap));
+	EXPECT_EQ(EINTR, self->ap.err);
+	EXPECT_EQ(1, pending_nmis(self->ap.vcpu));
+	EXPECT_EQ(1, pending_nmis(self->ap.vcpu));
+	wait_then_sipi(&self->ap);
+	EXPECT_PORTS(&self->ap, PORT_NMI, PORT_STARTED, PORT_LATER);
 }
 
 TEST_HARNESS_MAIN
