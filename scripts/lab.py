@@ -18,7 +18,7 @@ import time
 
 PROJECT = pathlib.Path("/project")
 USUAL_SECONDS = 120
-SILENCE = 180  # nothing printed for that long: the machine hangs
+SILENCE = 60  # nothing printed for that long after a test's time is up: the machine hangs
 TROUBLE = re.compile(r"WARNING: |BUG: |\bOops\b|general protection fault|kernel panic|Kernel panic|"
                      r"possible (circular|recursive) locking|inconsistent lock state|suspicious RCU|"
                      r"INFO: (task|rcu)|KASAN|UBSAN|unable to handle|Call Trace:")
@@ -130,13 +130,18 @@ def qemu(kernel, image, append):
 class Machine:
     """One boot: reads the serial line, knows which variant and test it belongs to."""
 
-    def __init__(self, command, log):
-        self.command, self.log, self.results, self.variant, self.test = command, log, {}, None, None
-        self.started, self.kernel, self.errors = time.monotonic(), "?", []
+    def __init__(self, command, log, silence=SILENCE):
+        self.command, self.log, self.silence = command, log, silence
+        self.results, self.variant, self.test = {}, None, None
+        self.started, self.kernel, self.errors, self.said = time.monotonic(), "?", [], time.monotonic()
 
     def progress(self, text):
+        now = time.monotonic()
         if sys.stderr.isatty():
-            print(f"\r  {text:<58} {time.monotonic() - self.started:4.0f} s\033[K", end="", file=sys.stderr, flush=True)
+            print(f"\r  {text:<58} {now - self.started:4.0f} s\033[K", end="", file=sys.stderr, flush=True)
+        elif now - self.said > 60:
+            print(f"  lab: {text} ... {now - self.started:.0f} s so far", file=sys.stderr, flush=True)
+            self.said = now
 
     def line(self, text):
         words = text.split()
@@ -170,8 +175,8 @@ class Machine:
                 if data == b"":
                     break
                 if data is None:
-                    if time.monotonic() - heard > SILENCE:
-                        self.errors.append(f"the machine printed nothing for {SILENCE} s: ended")
+                    if time.monotonic() - heard > self.silence:
+                        self.errors.append(f"the machine printed nothing for {self.silence} s: ended")
                         machine.kill()
                         break
                     time.sleep(0.05)
@@ -255,7 +260,11 @@ def main():
         sys.exit(f"error: in selftests/manifest, but not built: {' '.join(missing)}")
     lines, runs = plan(manifest, mode, variants, built)
     log = directory / f"{mode}.log"
-    machine = Machine(qemu(kernel, initramfs(directory, variants, lines), "loglevel=5"), log)
+    unknown = set(os.environ.get("TESTS", "").split()) - set(built)
+    if unknown:
+        sys.exit(f"error: TESTS: no such selftest: {' '.join(sorted(unknown))}")
+    longest = max(manifest.seconds.get(t, USUAL_SECONDS) for _, t in runs) if runs else 0
+    machine = Machine(qemu(kernel, initramfs(directory, variants, lines), "loglevel=5"), log, longest + SILENCE)
     machine.run()
 
     report = Report()
@@ -281,4 +290,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -3,8 +3,8 @@
 //! NMIs on their way to a vCPU: a request if, and only if, there is one to collect.
 //!
 //! An NMI is in one of three places: *queued* by any context, *pending* on the vCPU's thread, or
-//! *held* as pending by hardware (AMD vNMI; APM vol. 2, "NMI Virtualization"). Senders and the vCPU meet in
-//! two words, the queue and the requests:
+//! *held* as pending by hardware (AMD vNMI; APM vol. 2, "NMI Virtualization"). Senders and the
+//! vCPU meet in two words, the queue and the requests:
 //!
 //! ```text
 //!     any context (Queue::push)            the vCPU's thread
@@ -31,7 +31,8 @@ pub struct Arrived(());
 /// # Invariants
 ///
 /// While the count is not 0, `KVM_REQ_NMI` is made; or the sender that took the count away from 0
-/// is about to make it; or the vCPU's thread has taken it and is about to empty the queue.
+/// is about to make it; or the vCPU's thread has taken it and is about to empty the queue. (The
+/// count is only added to and exchanged, so that each change has its place among the others.)
 #[derive(Clone, Copy)]
 pub struct Queue<'a> {
     count: &'a Atomic<i32>,
