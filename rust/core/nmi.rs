@@ -114,9 +114,9 @@ pub trait Vcpu {
 
 /// How many NMIs may be pending outside hardware.
 ///
-/// A processor keeps one NMI pending while one is in service (SDM vol. 3, "Handling Multiple NMIs"). A vCPU that was
-/// not running can meet two at once that real hardware would have taken one after the other; so
-/// two, as long as the first can be delivered at once.
+/// A processor keeps one NMI pending while one is in service (SDM vol. 3, "Handling Multiple
+/// NMIs"). A vCPU that was not running can meet two at once that real hardware would have taken one
+/// after the other; so two, as long as the first can be delivered at once.
 #[inline(always)]
 fn limit(vcpu: &impl Vcpu) -> u32 {
     let most = if vcpu.is_masked() || vcpu.is_injected() {

@@ -15,7 +15,10 @@ use crate::bindings::{kvm_vcpu, kvm_x86_ops};
 /// Declares the trampoline of a static call, as C's `kvm_x86_call(name)`, and checks its
 /// signature against the member of `struct kvm_x86_ops`.
 macro_rules! static_calls {
-    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $ret:ty)? = $symbol:literal;)*) => {
+    ($(
+        $(#[$doc:meta])*
+        fn $name:ident($($arg:ident: $type:ty),*) $(-> $ret:ty)? = $symbol:literal;
+    )*) => {
         extern "C" {
             $($(#[$doc])*
             #[link_name = $symbol]

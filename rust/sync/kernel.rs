@@ -46,7 +46,12 @@ impl Bits {
     pub(crate) fn set(&self, mask: u64) {
         // SAFETY: from_ptr()'s caller keeps the word valid.
         unsafe {
-            asm!("lock or qword ptr [{}], {}", in(reg) self.0.get(), in(reg) mask, options(nostack))
+            asm!(
+                "lock or qword ptr [{}], {}",
+                in(reg) self.0.get(),
+                in(reg) mask,
+                options(nostack),
+            )
         }
     }
 
@@ -55,7 +60,12 @@ impl Bits {
     pub(crate) fn clear(&self, mask: u64) {
         // SAFETY: from_ptr()'s caller keeps the word valid.
         unsafe {
-            asm!("lock and qword ptr [{}], {}", in(reg) self.0.get(), in(reg) !mask, options(nostack))
+            asm!(
+                "lock and qword ptr [{}], {}",
+                in(reg) self.0.get(),
+                in(reg) !mask,
+                options(nostack),
+            )
         }
     }
 }

@@ -30,7 +30,12 @@ impl Atomic<i32> {
     pub(crate) fn xchg(&self, mut value: i32, _: Full) -> i32 {
         // SAFETY: from_ptr()'s caller keeps the variable valid. XCHG with memory is locked.
         unsafe {
-            asm!("xchg dword ptr [{}], {:e}", in(reg) self.0.get(), inout(reg) value, options(nostack))
+            asm!(
+                "xchg dword ptr [{}], {:e}",
+                in(reg) self.0.get(),
+                inout(reg) value,
+                options(nostack),
+            )
         }
         value
     }
@@ -40,7 +45,12 @@ impl Atomic<i32> {
     pub(crate) fn fetch_add(&self, mut value: i32, _: Full) -> i32 {
         // SAFETY: from_ptr()'s caller keeps the variable valid.
         unsafe {
-            asm!("lock xadd dword ptr [{}], {:e}", in(reg) self.0.get(), inout(reg) value, options(nostack))
+            asm!(
+                "lock xadd dword ptr [{}], {:e}",
+                in(reg) self.0.get(),
+                inout(reg) value,
+                options(nostack),
+            )
         }
         value
     }
