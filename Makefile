@@ -7,7 +7,7 @@ LINES := $(shell sed '/^\#/d' scripts/lines | awk '{print $$1}' | sort -uV)
 CHECK_LINES := $(if $(KDIR),$(KERNEL),$(if $(filter command line environment,$(origin KERNEL)),$(KERNEL),$(LINES)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run check shell integrate lint core-test clean distclean
+.PHONY: help run check shell integrate lint core-test self-test clean distclean
 
 help:
 	@echo 'KVM x86 event delivery in Rust. Targets:'
@@ -17,6 +17,7 @@ help:
 	@echo '  integrate  KDIR=tree OUT=folder: a copy of the tree with event delivery in Rust, for make LLVM=1'
 	@echo '  core-test  cargo test over rust/core (also its interleavings, by loom)'
 	@echo '  lint       rustfmt, clippy, checkpatch, sparse, shellcheck'
+	@echo '  self-test  what must be refused is: wrong trees, seams that do not fit, Rust that can panic, other prototypes'
 	@echo '  clean      remove what this clone built; distclean: the caches too'
 	@echo 'Variables:'
 	@echo '  KERNEL=$(KERNEL)     which kernel line: one of $(LINES) (check: all, unless given)'
@@ -37,8 +38,8 @@ integrate:
 core-test:
 	@scripts/core-test
 
-lint:
-	@scripts/lint '$(KERNEL)'
+lint self-test:
+	@scripts/$@ '$(KERNEL)' '$(KDIR)'
 
 clean:
 	@rm -rf build
