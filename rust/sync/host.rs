@@ -7,13 +7,13 @@
 
 #[cfg(not(loom))]
 use core::sync::atomic::{
-    fence, AtomicI32, AtomicU64,
-    Ordering::{Relaxed as Unordered, SeqCst},
+    fence, AtomicI32, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed as Unordered, Release, SeqCst},
 };
 #[cfg(loom)]
 use loom::sync::atomic::{
-    fence, AtomicI32, AtomicU64,
-    Ordering::{Relaxed as Unordered, SeqCst},
+    fence, AtomicI32, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed as Unordered, Release, SeqCst},
 };
 
 /// Orders everything before and after it (C: no suffix).
@@ -90,4 +90,69 @@ impl Bits {
     pub fn clear(&self, mask: u64) {
         full(|| self.0.fetch_and(!mask, Unordered));
     }
+
+    /// Makes the word `bits`, whatever it was (C: WRITE_ONCE()).
+    pub fn store(&self, bits: u64) {
+        self.0.store(bits, Unordered);
+    }
+
+    /// Sets bit `nr`, and tells whether it was set; a full barrier (C: test_and_set_bit()).
+    pub fn test_and_set(&self, nr: u32) -> bool {
+        let mask = 1 << (nr % 64);
+        full(|| self.0.fetch_or(mask, Unordered)) & mask != 0
+    }
+
+    /// Clears bit `nr`, and tells whether it was set; a full barrier (C: test_and_clear_bit()).
+    pub fn test_and_clear(&self, nr: u32) -> bool {
+        let mask = 1 << (nr % 64);
+        full(|| self.0.fetch_and(!mask, Unordered)) & mask != 0
+    }
+}
+
+/// A word that is read and written whole by several contexts.
+#[derive(Debug)]
+pub struct Word(AtomicU32);
+
+impl Word {
+    /// A word that holds `value`.
+    pub fn new(value: u32) -> Self {
+        Self(AtomicU32::new(value))
+    }
+
+    /// C: READ_ONCE().
+    pub fn load(&self) -> u32 {
+        self.0.load(Unordered)
+    }
+
+    /// C: WRITE_ONCE().
+    pub fn store(&self, value: u32) {
+        self.0.store(value, Unordered);
+    }
+
+    /// C: cmpxchg(). Fully ordered where it exchanges, and not where it doesn't; returns what
+    /// was there.
+    pub fn cmpxchg(&self, old: u32, new: u32) -> u32 {
+        match self.0.compare_exchange(old, new, SeqCst, Unordered) {
+            Ok(was) => {
+                fence(SeqCst);
+                was
+            }
+            Err(was) => was,
+        }
+    }
+}
+
+/// C: smp_mb__before_atomic().
+pub fn smp_mb_before_atomic() {
+    fence(SeqCst);
+}
+
+/// C: smp_wmb().
+pub fn smp_wmb() {
+    fence(Release);
+}
+
+/// C: smp_rmb().
+pub fn smp_rmb() {
+    fence(Acquire);
 }
