@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! INIT and SIPI: sent by any context, taken once, by the vCPU's thread, never stolen.
+//!
+//! ```text
+//!     any context                       the vCPU's thread
+//!     -----------                       -----------------
+//!     INIT: pending = {INIT}            test-and-clear INIT, reset
+//!     SIPI: write the vector            test-and-clear SIPI
+//!           (ordered)                   (ordered)
+//!           set SIPI                    read the vector, start
+//!     make KVM_REQ_EVENT, kick
+//! ```
+//!
+//! INIT overwrites: a SIPI from before it is gone. SIPI adds. Each bit is consumed by one atomic
+//! operation of the one who acts on it, and what it hands out ([`Init`], [`Sipi`]) is what acting
+//! takes; so an event that is sent while another is acted on stays pending.
+
+use super::mp_state::MpState;
+use super::request::Requests;
+use super::sync::{smp_rmb, smp_wmb, Bits, Word};
+
+const INIT: u32 = 0;
+const SIPI: u32 = 1;
+
+/// An INIT that was taken.
+#[must_use]
+pub struct Init(());
+
+/// A SIPI that was taken.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sipi {
+    /// The page where the vCPU starts.
+    pub vector: u8,
+}
+
+/// What is pending at a vCPU's APIC (C: `apic->pending_events`, `apic->sipi_vector`).
+#[derive(Clone, Copy)]
+pub struct Pending<'a> {
+    events: &'a Bits,
+    vector: &'a Word,
+}
+
+impl<'a> Pending<'a> {
+    /// What is pending in these two words.
+    #[inline(always)]
+    pub fn new(events: &'a Bits, vector: &'a Word) -> Self {
+        Self { events, vector }
+    }
+
+    /// Whether anything is pending.
+    #[inline(always)]
+    pub fn any(&self) -> bool {
+        self.events.load() != 0
+    }
+
+    /// Whether an INIT is pending.
+    #[inline(always)]
+    pub fn has_init(&self) -> bool {
+        self.events.load() & (1 << INIT) != 0
+    }
+
+    /// Whether a SIPI is pending.
+    #[inline(always)]
+    pub fn has_sipi(&self) -> bool {
+        self.events.load() & (1 << SIPI) != 0
+    }
+
+    /// The vector that was sent last.
+    #[inline(always)]
+    pub fn vector(&self) -> u8 {
+        self.vector.load() as u8
+    }
+
+    /// Sends an INIT, in place of all that is pending.
+    #[inline(always)]
+    fn send_init(&self) {
+        self.events.store(1 << INIT);
+    }
+
+    /// Sends a SIPI, beside what is pending.
+    #[inline(always)]
+    fn send_sipi(&self, vector: u8) {
+        self.vector.store(vector.into());
+        // Pairs with take_sipi().
+        smp_wmb();
+        self.events.set(1 << SIPI);
+    }
+
+    /// Takes the INIT, if one is pending.
+    #[inline(always)]
+    pub fn take_init(&self) -> Option<Init> {
+        (self.has_init() && self.events.test_and_clear(INIT)).then_some(Init(()))
+    }
+
+    /// Takes the SIPI, if one is pending.
+    #[inline(always)]
+    pub fn take_sipi(&self) -> Option<Sipi> {
+        if !self.has_sipi() || !self.events.test_and_clear(SIPI) {
+            return None;
+        }
+        // Pairs with send_sipi().
+        smp_rmb();
+        Some(Sipi {
+            vector: self.vector(),
+        })
+    }
+}
+
+/// A level-triggered INIT that is deasserted is only for the arbitration of old buses.
+#[inline(always)]
+pub fn is_init(asserted: bool, level_triggered: bool) -> bool {
+    !level_triggered || asserted
+}
+
+/// Sends an INIT to a vCPU. The caller kicks.
+#[inline(always)]
+pub fn send_init(pending: Pending<'_>, requests: Requests<'_>) {
+    pending.send_init();
+    requests.make_event();
+}
+
+/// Sends a SIPI to a vCPU. The caller kicks.
+#[inline(always)]
+pub fn send_sipi(pending: Pending<'_>, requests: Requests<'_>, vector: u8) {
+    pending.send_sipi(vector);
+    requests.make_event();
+}
+
+/// What blocks INIT, and SIPI with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocker {
+    /// System-management mode (SDM vol. 3, "SMI Handler Execution Environment").
+    Smm,
+    /// SVM with the global interrupt flag clear (APM vol. 2, "Global Interrupt Flag").
+    Gif,
+    /// VMX root operation (SDM vol. 3, "Other Causes of VM Exits"), or a guest that takes no INIT.
+    Root,
+}
+
+/// What came of an INIT or a SIPI, for an operator to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// An INIT met a vCPU that blocks it, and waits.
+    InitLatched,
+    /// An INIT was taken.
+    InitTaken,
+    /// A SIPI started the vCPU.
+    SipiTaken,
+    /// A SIPI was dropped: the vCPU blocks INIT and SIPI.
+    SipiBlocked,
+    /// A SIPI was dropped: the vCPU didn't wait for one.
+    SipiNotAwaited,
+}
+
+/// What L1 wanted of the events that are pending while L2 runs.
+pub enum Nested {
+    /// It had its say.
+    Checked,
+    /// It will have it, later.
+    Busy,
+    /// The vCPU can't go on.
+    Failed(i32),
+}
+
+/// A vCPU that takes INIT and SIPI, on its own thread.
+pub trait Vcpu {
+    /// What is pending at its APIC; None without one in the kernel.
+    fn pending(&self) -> Option<Pending<'_>>;
+    /// Its requests.
+    fn requests(&self) -> Requests<'_>;
+    /// Whether L2 is active.
+    fn is_guest_mode(&self) -> bool;
+    /// Asks L1 first (C: kvm_check_nested_events()).
+    fn check_nested_events(&mut self) -> Nested;
+    /// What blocks INIT and SIPI now.
+    fn blocker(&self) -> Option<Blocker>;
+    /// Whether a SIPI is kept behind an INIT that waits (module parameter).
+    fn keeps_sipi(&self) -> bool;
+    /// Whether it is the bootstrap processor.
+    fn is_bsp(&self) -> bool;
+    /// Its activity state.
+    fn mp_state(&self) -> Option<MpState>;
+    /// Changes its activity state.
+    fn set_mp_state(&mut self, state: MpState);
+    /// Resets it as INIT does.
+    fn reset(&mut self, init: Init);
+    /// Points it to where the SIPI says.
+    fn start(&mut self, sipi: Sipi);
+    /// Counts what came of an event.
+    fn count(&mut self, outcome: Outcome);
+}
+
+/// Whether a SIPI that arrives now is kept: behind an INIT that waits for the end of SMM or for
+/// GIF, and only if the operator wants it.
+///
+/// Architecturally it is dropped; but on hardware SMM is over long before the second SIPI, and on
+/// a host that is overloaded a vCPU can sit in SMM through both.
+#[inline(always)]
+fn is_sipi_kept(vcpu: &impl Vcpu, blocker: Blocker) -> bool {
+    matches!(blocker, Blocker::Smm | Blocker::Gif)
+        && vcpu.keeps_sipi()
+        && vcpu.pending().is_some_and(|p| p.has_init())
+}
+
+/// Takes what is pending, as far as the vCPU can (C: kvm_apic_accept_events()).
+///
+/// # Errors
+///
+/// What check_nested_events() failed with.
+#[inline(always)]
+pub fn accept(vcpu: &mut impl Vcpu) -> Result<(), i32> {
+    if !vcpu.pending().is_some_and(|p| p.any()) {
+        return Ok(());
+    }
+    // L1 first. After an exit to it go on: what is still pending meets another state now.
+    if vcpu.is_guest_mode() {
+        match vcpu.check_nested_events() {
+            Nested::Checked => {}
+            Nested::Busy => return Ok(()),
+            Nested::Failed(error) => return Err(error),
+        }
+    }
+    if let Some(blocker) = vcpu.blocker() {
+        block(vcpu, blocker);
+        return Ok(());
+    }
+    if let Some(init) = vcpu.pending().and_then(|p| p.take_init()) {
+        vcpu.reset(init);
+        vcpu.set_mp_state(if vcpu.is_bsp() {
+            MpState::Runnable
+        } else {
+            MpState::InitReceived
+        });
+        vcpu.count(Outcome::InitTaken);
+    }
+    if let Some(sipi) = vcpu.pending().and_then(|p| p.take_sipi()) {
+        if vcpu.mp_state() == Some(MpState::InitReceived) {
+            vcpu.start(sipi);
+            vcpu.set_mp_state(MpState::Runnable);
+            vcpu.count(Outcome::SipiTaken);
+        } else {
+            vcpu.count(Outcome::SipiNotAwaited);
+        }
+    }
+    Ok(())
+}
+
+/// INIT waits until it is no longer blocked; SIPI is dropped (SDM vol. 3, "Interprocessor
+/// Interrupts": software sends it again).
+#[inline(always)]
+fn block(vcpu: &mut impl Vcpu, blocker: Blocker) {
+    if vcpu.pending().is_some_and(|p| p.has_init()) {
+        vcpu.count(Outcome::InitLatched);
+    }
+    if !is_sipi_kept(vcpu, blocker) && vcpu.pending().and_then(|p| p.take_sipi()).is_some() {
+        vcpu.count(Outcome::SipiBlocked);
+    }
+}
+
+/// Why KVM_SET_MP_STATE refuses a state (EINVAL).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused;
+
+/// The state that KVM_SET_MP_STATE asks for, if x86 has it and this vCPU can be in it: what waits
+/// for an APIC's event needs an APIC in the kernel.
+///
+/// # Errors
+///
+/// [`Refused`].
+#[inline(always)]
+pub fn requested_state(vcpu: &impl Vcpu, raw: u32) -> Result<MpState, Refused> {
+    let state = MpState::from_raw(raw).ok_or(Refused)?;
+    if state == MpState::Runnable || vcpu.pending().is_some() {
+        Ok(state)
+    } else {
+        Err(Refused)
+    }
+}
+
+/// Linux 6.12: `state`, unless it waits for SIPI and the vCPU blocks INIT and SIPI, or is about to
+/// (an SMI goes first).
+///
+/// # Errors
+///
+/// [`Refused`].
+#[inline(always)]
+pub fn unless_wait_blocked(
+    vcpu: &impl Vcpu,
+    state: MpState,
+    smi_pending: bool,
+) -> Result<MpState, Refused> {
+    let waits = matches!(state, MpState::InitReceived | MpState::SipiReceived);
+    if waits && (smi_pending || vcpu.blocker().is_some()) {
+        Err(Refused)
+    } else {
+        Ok(state)
+    }
+}
+
+/// Makes the vCPU's state what KVM_SET_MP_STATE asks for.
+///
+/// SIPI_RECEIVED is INIT_RECEIVED with a SIPI pending, of the vector that is there.
+#[inline(always)]
+pub fn set_state(vcpu: &mut impl Vcpu, state: MpState) {
+    if state == MpState::SipiReceived {
+        vcpu.set_mp_state(MpState::InitReceived);
+        if let Some(pending) = vcpu.pending() {
+            pending.events.set(1 << SIPI);
+        }
+    } else {
+        vcpu.set_mp_state(state);
+    }
+    vcpu.requests().make_event();
+}
+
+/// The INIT and SIPI part of `struct kvm_vcpu_events`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// An INIT is pending; None: leave it alone (no KVM_VCPUEVENT_VALID_SMM).
+    pub latched_init: Option<bool>,
+    /// The SIPI's vector; None: leave it alone (no KVM_VCPUEVENT_VALID_SIPI_VECTOR).
+    pub vector: Option<u8>,
+}
+
+/// What userspace saves. The vector is told only with a SIPI that is kept: upstream never does.
+#[inline(always)]
+pub fn save(vcpu: &impl Vcpu) -> Saved {
+    let Some(pending) = vcpu.pending() else {
+        return Saved {
+            latched_init: Some(false),
+            vector: None,
+        };
+    };
+    let init = pending.has_init();
+    let kept = init && vcpu.keeps_sipi() && pending.has_sipi();
+    Saved {
+        latched_init: Some(init),
+        vector: kept.then(|| pending.vector()),
+    }
+}
+
+/// Makes INIT and SIPI what userspace wants.
+///
+/// A vector beside a latched INIT is a SIPI that was kept, if SIPIs are. Without a latched INIT no
+/// SIPI is behind it.
+#[inline(always)]
+pub fn restore(vcpu: &mut impl Vcpu, saved: Saved) {
+    let keeps_sipi = vcpu.keeps_sipi();
+    let Some(pending) = vcpu.pending() else {
+        return;
+    };
+    if let Some(vector) = saved.vector {
+        pending.vector.store(vector.into());
+    }
+    match saved.latched_init {
+        None => {}
+        Some(false) => {
+            if pending.has_init() && keeps_sipi {
+                let _dropped = pending.take_sipi();
+            }
+            let _dropped = pending.take_init();
+        }
+        Some(true) => {
+            pending.events.set(1 << INIT);
+            if keeps_sipi && saved.vector.is_some() {
+                // The vector was stored above, by this thread.
+                pending.events.set(1 << SIPI);
+            }
+        }
+    }
+}
