@@ -16,6 +16,14 @@ pub mod sync;
 #[cfg(CONFIG_RUST)]
 use crate::sync;
 
+pub mod init_sipi;
+pub mod lvt;
+pub mod mode;
 pub mod mp_state;
+pub mod nested;
 pub mod nmi;
+pub mod pmi;
 pub mod request;
+pub mod state;
+pub mod svm;
+pub mod vmx;

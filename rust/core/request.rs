@@ -16,8 +16,8 @@
 //! Both the set and the clear are locked operations, hence full barriers
 //! (C: kvm_make_request(), kvm_check_request(); Documentation/virt/kvm/vcpu-requests.rst).
 
-use super::nmi;
 use super::sync::Bits;
+use super::{nmi, pmi};
 
 /// A request that event delivery makes or serves.
 ///
@@ -82,6 +82,24 @@ impl<'a> Requests<'a> {
     #[inline(always)]
     pub fn make_event(&self) {
         self.0.set(Request::Event.mask());
+    }
+
+    /// Asks that counters be reprogrammed.
+    #[inline(always)]
+    pub fn make_pmu(&self) {
+        self.0.set(Request::Pmu.mask());
+    }
+
+    /// Asks for a PMI. Only a recorded overflow has what this takes.
+    #[inline(always)]
+    pub(super) fn make_pmi(&self, _: pmi::Overflowed) {
+        self.0.set(Request::Pmi.mask());
+    }
+
+    /// Whether anything is requested (C: kvm_request_pending()).
+    #[inline(always)]
+    pub fn any(&self) -> bool {
+        self.0.load() != 0
     }
 
     /// Asks that NMIs be collected. Only the NMI queue has what this takes.
@@ -188,6 +206,17 @@ pub fn serve(vcpu: &mut impl Serve) {
     step::<1>(vcpu);
     step::<2>(vcpu);
     step::<3>(vcpu);
+}
+
+/// Finds the overflows of a vCPU that is about to sleep.
+///
+/// The HLT that it sleeps by is itself an instruction that a counter counts: an overflow of its
+/// retirement is a PMI, which ends the HLT.
+#[inline(always)]
+pub fn settle_counters(vcpu: &mut impl Serve) {
+    if vcpu.requests().take(Request::Pmu) {
+        vcpu.pmu();
+    }
 }
 
 #[inline(always)]
