@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * The half of vNMI that upstream lacks: taking back an NMI that was handed to hardware.
- * In C as long as kvm-amd.ko has no Rust of its own: it needs is_vnmi_enabled(), which is
- * an inline function over struct vcpu_svm.
- */
+/* For kvm-amd.ko's Rust: inline functions of C's that Rust can't reach. */
+#include <linux/kvm_host.h>
+
+#include "trace.h"
 #include "svm/svm.h"
 #include "rust/bindings/events.h"
 
+/* The half of vNMI that upstream lacks: taking back an NMI that was handed to hardware. */
 void svm_clear_vnmi_pending(struct kvm_vcpu *vcpu)
 {
 	struct vcpu_svm *svm = to_svm(vcpu);
@@ -16,4 +16,18 @@ void svm_clear_vnmi_pending(struct kvm_vcpu *vcpu)
 
 	svm->vmcb->control.int_ctl &= ~V_NMI_PENDING_MASK;
 	vmcb_mark_dirty(svm->vmcb, VMCB_INTR);
+}
+
+bool svm_events_gif(struct kvm_vcpu *vcpu)
+{
+	return gif_set(to_svm(vcpu));
+}
+
+void svm_events_vmexit(struct kvm_vcpu *vcpu, u32 exit_code)
+{
+	struct vcpu_svm *svm = to_svm(vcpu);
+
+	if (exit_code == SVM_EXIT_INTR)
+		trace_kvm_nested_intr_vmexit(svm->vmcb->save.rip);
+	nested_svm_simple_vmexit(svm, exit_code);
 }

@@ -9,13 +9,14 @@
 #![allow(improper_ctypes)]
 
 use core::ffi::c_int;
+use core::ptr::addr_of;
 
-use crate::bindings::{kvm_vcpu, kvm_x86_ops};
+use crate::bindings::{kvm_pmu_ops, kvm_vcpu, kvm_x86_ops};
 
-/// Declares the trampoline of a static call, as C's `kvm_x86_call(name)`, and checks its
-/// signature against the member of `struct kvm_x86_ops`.
+/// Declares the trampolines of static calls, as C's `kvm_x86_call(name)`, and checks their
+/// signatures against the members of the structure of operations.
 macro_rules! static_calls {
-    ($(
+    (struct $ops:ident: $(
         $(#[$doc:meta])*
         fn $name:ident($($arg:ident: $type:ty),*) $(-> $ret:ty)? = $symbol:literal;
     )*) => {
@@ -24,13 +25,14 @@ macro_rules! static_calls {
             #[link_name = $symbol]
             pub(crate) fn $name($($arg: $type),*) $(-> $ret)?;)*
         }
-        const _: fn(&kvm_x86_ops) = |ops| {
+        const _: fn(&$ops) = |ops| {
             $(let _ = [ops.$name, Some($name as unsafe extern "C" fn($($type),*) $(-> $ret)?)];)*
         };
     };
 }
 
 static_calls! {
+    struct kvm_x86_ops:
     /// Whether NMIs are masked.
     fn get_nmi_mask(vcpu: *mut kvm_vcpu) -> bool = "__SCT__kvm_x86_get_nmi_mask";
     /// Masks or unmasks NMIs.
@@ -45,6 +47,15 @@ static_calls! {
     /// Whether INIT, and SIPI with it, is blocked.
     fn apic_init_signal_blocked(vcpu: *mut kvm_vcpu) -> bool =
         "__SCT__kvm_x86_apic_init_signal_blocked";
+    /// Points a vCPU that takes a SIPI to where it starts.
+    fn vcpu_deliver_sipi_vector(vcpu: *mut kvm_vcpu, vector: u8) =
+        "__SCT__kvm_x86_vcpu_deliver_sipi_vector";
+}
+
+static_calls! {
+    struct kvm_pmu_ops:
+    /// What the vendor does before a PMI is delivered.
+    fn deliver_pmi(vcpu: *mut kvm_vcpu) = "__SCT__kvm_x86_pmu_deliver_pmi";
 }
 
 extern "C" {
@@ -67,4 +78,11 @@ pub(crate) unsafe fn clear_vnmi_pending(vcpu: *mut kvm_vcpu) {
             clear(vcpu);
         }
     }
+}
+
+/// Whether what blocks INIT at this vendor's vCPUs is the global interrupt flag.
+#[inline(always)]
+pub(crate) fn init_waits_for_gif() -> bool {
+    // SAFETY: written once, before a vendor module's first vCPU.
+    unsafe { addr_of!(OPS.init_waits_for_gif).read() }
 }

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A vCPU of SVM with L2 active, as its own thread sees it.
+
+use core::ptr::addr_of;
+
+use crate::bindings::{self, kvm_vcpu, vcpu_svm};
+use crate::event::init_sipi::Pending;
+use crate::event::nested::Unfinished;
+use crate::event::svm::{Exit, Vcpu};
+use crate::view::{own, OwnVcpu};
+
+/// A vCPU of SVM.
+///
+/// # Invariants
+///
+/// The vCPU is the first member of a `struct vcpu_svm`, the calling thread has it loaded, and L2
+/// is active: `nested.ctl` is what L1 asked for.
+pub(crate) struct SvmVcpu<'a>(OwnVcpu<'a>);
+
+impl SvmVcpu<'_> {
+    /// The vCPU behind `ptr`.
+    ///
+    /// # Safety
+    ///
+    /// As [`OwnVcpu::from_raw`]; the vCPU is one of kvm-amd.ko's, loaded by this thread, with L2
+    /// active.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw(ptr: *mut kvm_vcpu) -> Self {
+        // INVARIANT: the caller's promise.
+        // SAFETY: the caller's promise.
+        Self(unsafe { OwnVcpu::from_raw(ptr) })
+    }
+
+    #[inline(always)]
+    fn ptr(&self) -> *mut kvm_vcpu {
+        self.0.ptr()
+    }
+
+    /// C: to_svm().
+    #[inline(always)]
+    fn svm(&self) -> *mut vcpu_svm {
+        const { assert!(core::mem::offset_of!(vcpu_svm, vcpu) == 0) }
+        self.ptr().cast()
+    }
+}
+
+impl Vcpu for SvmVcpu<'_> {
+    #[inline(always)]
+    fn pending(&self) -> Option<Pending<'_>> {
+        self.0.shared().pending()
+    }
+
+    #[inline(always)]
+    fn unfinished(&self) -> Unfinished {
+        #[cfg(not(linux_7))]
+        // SAFETY: the invariant: this thread alone writes the field.
+        let entry = unsafe { addr_of!((*self.svm()).nested.nested_run_pending).read() };
+        #[cfg(linux_7)]
+        let entry = own!(self, arch.nested_run_pending) != 0;
+        Unfinished {
+            entry,
+            event: self.0.is_reinjecting(),
+        }
+    }
+
+    #[inline(always)]
+    fn exception_to_l1(&self) -> bool {
+        own!(self, arch.exception_vmexit.pending)
+    }
+
+    #[inline(always)]
+    fn exception_to_l2(&self) -> bool {
+        own!(self, arch.exception.pending)
+    }
+
+    #[inline(always)]
+    fn smi(&self) -> bool {
+        if !cfg!(CONFIG_KVM_SMM) || !own!(self, arch.smi_pending) {
+            return false;
+        }
+        // SAFETY: the invariant.
+        unsafe { !bindings::svm_smi_blocked(self.ptr()) }
+    }
+
+    #[inline(always)]
+    fn nmi(&self) -> bool {
+        // SAFETY: the invariant.
+        own!(self, arch.nmi_pending) != 0 && unsafe { !bindings::svm_nmi_blocked(self.ptr()) }
+    }
+
+    #[inline(always)]
+    fn interrupt(&self) -> bool {
+        // SAFETY: the invariant.
+        unsafe {
+            bindings::kvm_cpu_has_interrupt(self.ptr()) != 0
+                && !bindings::svm_interrupt_blocked(self.ptr())
+        }
+    }
+
+    #[inline(always)]
+    fn intercepts(&self, exit: Exit) -> bool {
+        let nr = match exit {
+            Exit::Init => bindings::KVM_EVENTS_INTERCEPT_INIT,
+            Exit::Smi => bindings::KVM_EVENTS_INTERCEPT_SMI,
+            Exit::Nmi => bindings::KVM_EVENTS_INTERCEPT_NMI,
+            Exit::Interrupt => bindings::KVM_EVENTS_INTERCEPT_INTR,
+        };
+        // The four share a word of the control area.
+        const WORD: usize = (bindings::KVM_EVENTS_INTERCEPT_INTR / 32) as usize;
+        const {
+            assert!(bindings::KVM_EVENTS_INTERCEPT_INIT as usize / 32 == WORD);
+            assert!(bindings::KVM_EVENTS_INTERCEPT_SMI as usize / 32 == WORD);
+            assert!(bindings::KVM_EVENTS_INTERCEPT_NMI as usize / 32 == WORD);
+        }
+        // SAFETY: the invariant.
+        let word = unsafe { addr_of!((*self.svm()).nested.ctl.intercepts[WORD]).read() };
+        word & (1 << (nr % 32)) != 0
+    }
+
+    #[inline(always)]
+    fn exit(&mut self, exit: Exit) {
+        // SAFETY: the invariant: L2 is active.
+        unsafe { bindings::svm_events_vmexit(self.ptr(), exit.code()) }
+    }
+
+    #[inline(always)]
+    fn exit_with_exception(&mut self) {
+        // SAFETY: the invariant: L2 is active; an exception is pending for L1.
+        unsafe { bindings::nested_svm_inject_exception_vmexit(self.ptr()) }
+    }
+}
