@@ -28,8 +28,3 @@ position p;
 @@
  svm_x86_ops.set_vnmi_pending@p = NULL;
 +svm_x86_ops.clear_vnmi_pending = NULL;
-
-@ declare_svm_clear_vnmi_pending @
-@@
- #include "svm.h"
-+#include "rust/bindings/events.h"

@@ -1,0 +1,16 @@
+// What upstream lacks of the PMI: a HLT whose own retirement overflows a counter.
+// file: arch/x86/kvm/x86.c
+
+@ vcpu_block @
+identifier v, h;
+position p;
+@@
+ vcpu_block(struct kvm_vcpu *v)
+ {
+ 	bool h;
++
++	kvm_pmu_settle(v);
+
+ 	if (!kvm_arch_vcpu_runnable@p(v)) { ... }
+ 	...
+ }
