@@ -7,6 +7,7 @@
 #include <linux/kvm_host.h>
 #include <linux/perf_event.h>
 #include <linux/seq_file.h>
+#include "irq.h"
 #include "lapic.h"
 #include "pmu.h"
 #include "smm.h"

@@ -217,7 +217,9 @@ impl init_sipi::Vcpu for OwnVcpu<'_> {
     fn set_mp_state(&mut self, state: MpState) {
         // SAFETY: this thread alone writes the fields; others read them whole.
         unsafe {
-            field!(self, arch.mp_state).write_volatile(state as _);
+            field!(self, arch.mp_state)
+                .cast::<u32>()
+                .write_volatile(state as u32);
             if state == MpState::Runnable {
                 field!(self, arch.pv.pv_unhalted).write(false);
             }

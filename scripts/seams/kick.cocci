@@ -27,10 +27,9 @@ position p;
 @@
 -int kvm_arch_vcpu_should_kick@p(struct kvm_vcpu *v) { ... }
 
-@ kvm_running_vcpu @
+@ running_vcpu @
 declarer name DEFINE_PER_CPU;
-identifier v;
 position p;
 @@
--static DEFINE_PER_CPU@p(struct kvm_vcpu *, v);
-+DEFINE_PER_CPU(struct kvm_vcpu *, v);
+-static DEFINE_PER_CPU@p(struct kvm_vcpu *, kvm_running_vcpu);
++DEFINE_PER_CPU(struct kvm_vcpu *, kvm_running_vcpu);
