@@ -7,6 +7,7 @@
 #define SELFTEST_KVM_EVENT_TEST_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 
@@ -40,6 +41,51 @@
 #define IDLE_MS		(WATCH_MS / 5)
 /* How long something that must happen may take on an emulated machine. */
 #define LIMIT_MS	10000
+
+static inline long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Whether @condition came true within the limit; looks often. */
+#define wait_for(condition)						\
+({									\
+	long __end = now_ms() + LIMIT_MS;				\
+									\
+	while (!(condition) && now_ms() < __end)			\
+		usleep(50);						\
+	(condition);							\
+})
+
+/* The CPUs that this process may use, of which two are enough. */
+static int cpus[2];
+static int nr_cpus;
+
+static inline void find_cpus(void)
+{
+	cpu_set_t set;
+	int i;
+
+	TEST_ASSERT(!sched_getaffinity(0, sizeof(set), &set), "sched_getaffinity");
+	for (i = 0; i < CPU_SETSIZE && nr_cpus < 2; i++) {
+		if (CPU_ISSET(i, &set))
+			cpus[nr_cpus++] = i;
+	}
+	if (nr_cpus == 1)
+		cpus[1] = cpus[0];
+}
+
+static inline void run_on(pthread_t thread, int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	TEST_ASSERT(!pthread_setaffinity_np(thread, sizeof(set), &set), "to CPU %d", cpu);
+}
 
 struct ap {
 	struct kvm_vcpu *vcpu;

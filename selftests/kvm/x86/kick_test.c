@@ -10,8 +10,6 @@
  * with IRQs off, between a VM-Exit and the next VM-Enter: only a kick keeps it from being
  * late there. (So it is on SVM where the CPU saves the next RIP, which the lab's doesn't.)
  */
-#include <sched.h>
-
 #include "event_test.h"
 #include "event_trace.h"
 #include "apic.h"
@@ -168,33 +166,6 @@ static void run_guest(struct kvm_vcpu *vcpu)
 	sync_global_from_guest(vcpu->vm, seen);
 	sync_global_from_guest(vcpu->vm, sent);
 	sync_global_from_guest(vcpu->vm, latest);
-}
-
-/* The CPUs that this process may use, of which two are enough. */
-static int cpus[2];
-static int nr_cpus;
-
-static void find_cpus(void)
-{
-	cpu_set_t set;
-	int i;
-
-	TEST_ASSERT(!sched_getaffinity(0, sizeof(set), &set), "sched_getaffinity");
-	for (i = 0; i < CPU_SETSIZE && nr_cpus < 2; i++) {
-		if (CPU_ISSET(i, &set))
-			cpus[nr_cpus++] = i;
-	}
-	if (nr_cpus == 1)
-		cpus[1] = cpus[0];
-}
-
-static void run_on(pthread_t thread, int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	TEST_ASSERT(!pthread_setaffinity_np(thread, sizeof(set), &set), "to CPU %d", cpu);
 }
 
 /* What a thread's kicks came to. */
@@ -403,7 +374,6 @@ static void start_guest(struct target *t, void *guest_code)
 {
 	struct kvm_vm *vm;
 	bool *up;
-	int ms;
 
 	t->ap.vcpu = create_guest(guest_code);
 	vm = t->ap.vcpu->vm;
@@ -418,21 +388,17 @@ static void start_guest(struct target *t, void *guest_code)
 	ap_start(&t->ap);
 	run_on(t->ap.thread, cpus[1]);
 	/* Its APIC takes nothing before it is enabled. */
-	for (ms = 0; ms < LIMIT_MS && !READ_ONCE(*up); ms++)
-		usleep(1000);
-	TEST_ASSERT(READ_ONCE(*up), "the guest does not start");
+	TEST_ASSERT(wait_for(READ_ONCE(*up)), "the guest does not start");
 }
 
 /* Sends one after the other, and sees each, once. Returns how many were seen. */
 static long send_all(struct target *t, u32 what)
 {
-	long n, us;
+	long n;
 
 	for (n = 1; n <= KICKS; n++) {
 		ap_send(&t->ap, what);
-		for (us = 0; us < LIMIT_MS * 1000l && READ_ONCE(*t->seen) < n; us += 50)
-			usleep(50);
-		if (READ_ONCE(*t->seen) != n)
+		if (!wait_for(READ_ONCE(*t->seen) >= n) || READ_ONCE(*t->seen) != n)
 			break;
 	}
 	return READ_ONCE(*t->seen);
