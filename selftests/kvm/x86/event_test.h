@@ -309,4 +309,83 @@ static inline int pending_nmis(struct kvm_vcpu *vcpu)
 	return events.nmi.pending;
 }
 
+static inline u32 mp_state_of(struct kvm_vcpu *vcpu)
+{
+	struct kvm_mp_state state;
+
+	vcpu_mp_state_get(vcpu, &state);
+	return state.mp_state;
+}
+
+static inline bool init_is_latched(struct kvm_vcpu *vcpu)
+{
+	struct kvm_vcpu_events events;
+
+	vcpu_events_get(vcpu, &events);
+	return events.smi.latched_init;
+}
+
+/* The thread sits in KVM_RUN, waits, and looks waiting when it is stopped. */
+#define EXPECT_WAITS_FOR_SIPI(ap)					\
+do {									\
+	EXPECT_SLEEPS(ap);						\
+	ASSERT_TRUE(ap_stop(ap));					\
+	EXPECT_EQ(EINTR, (ap)->err);					\
+	EXPECT_EQ(KVM_MP_STATE_INIT_RECEIVED, mp_state_of((ap)->vcpu));	\
+} while (0)
+
+/* Nothing is left: a HLT, which nothing ends. */
+#define EXPECT_HALTS(ap)						\
+do {									\
+	ap_start(ap);							\
+	EXPECT_SLEEPS(ap);						\
+	ASSERT_TRUE(ap_stop(ap));					\
+	EXPECT_EQ(KVM_MP_STATE_HALTED, mp_state_of((ap)->vcpu));	\
+	EXPECT_FALSE(init_is_latched((ap)->vcpu));			\
+	EXPECT_EQ(0, pending_nmis((ap)->vcpu));				\
+} while (0)
+
+/* From wherever it is, the AP starts by INIT and SIPI, and is left at its second port. */
+#define EXPECT_STARTS_BY_INIT_SIPI(ap)					\
+do {									\
+	ap_send(ap, MSI_DM_INIT);					\
+	ap_send(ap, MSI_DM_STARTUP | AP_VECTOR);			\
+	ap_start(ap);							\
+	EXPECT_PORTS(ap, PORT_STARTED, PORT_LATER);			\
+	EXPECT_CS_OF_SIPI(ap);						\
+} while (0)
+
+/* Runs to the port of its SMI handler, and is in SMM. */
+#define START_IN_SMM(ap)						\
+do {									\
+	struct kvm_vcpu_events __events;				\
+									\
+	EXPECT_STARTS_BY_INIT_SIPI(ap);					\
+	vcpu_ioctl((ap)->vcpu, KVM_SMI, NULL);				\
+	ap_start(ap);							\
+	EXPECT_PORTS(ap, PORT_SMI);					\
+	vcpu_events_get((ap)->vcpu, &__events);				\
+	ASSERT_TRUE(__events.smi.smm);					\
+} while (0)
+
+/* Saves the AP, and loads what was saved into another of a fresh VM. */
+static inline void move_ap(struct ap *to, struct ap *from)
+{
+	struct kvm_lapic_state lapic;
+	struct kvm_x86_state *state;
+
+	state = vcpu_save_state(from->vcpu);
+	vcpu_ioctl(from->vcpu, KVM_GET_LAPIC, &lapic);
+	vcpu_load_state(to->vcpu, state);
+	vcpu_ioctl(to->vcpu, KVM_SET_LAPIC, &lapic);
+	kvm_x86_state_cleanup(state);
+}
+
+/* What an AP that was saved in SMM needs of the VM's memory, too. */
+static inline void move_smram(struct ap *to, struct ap *from)
+{
+	memcpy(addr_gpa2hva(to->vcpu->vm, AP_SMRAM), addr_gpa2hva(from->vcpu->vm, AP_SMRAM),
+	       AP_SMRAM_PAGES * PAGE_SIZE);
+}
+
 #endif /* SELFTEST_KVM_EVENT_TEST_H */

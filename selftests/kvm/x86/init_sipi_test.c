@@ -60,27 +60,11 @@ static void ap_send_icr(struct ap *ap, u32 what)
 	vcpu_set_msr(bsp, APIC_BASE_MSR + (APIC_ICR >> 4), (u64)ap->vcpu->id << 32 | what);
 }
 
-static u32 mp_state_of(struct kvm_vcpu *vcpu)
-{
-	struct kvm_mp_state state;
-
-	vcpu_mp_state_get(vcpu, &state);
-	return state.mp_state;
-}
-
 static int set_mp_state(struct kvm_vcpu *vcpu, u32 mp_state)
 {
 	struct kvm_mp_state state = { .mp_state = mp_state };
 
 	return __vcpu_ioctl(vcpu, KVM_SET_MP_STATE, &state) ? errno : 0;
-}
-
-static bool init_is_latched(struct kvm_vcpu *vcpu)
-{
-	struct kvm_vcpu_events events;
-
-	vcpu_events_get(vcpu, &events);
-	return events.smi.latched_init;
 }
 
 static u64 cs_base(struct kvm_vcpu *vcpu)
@@ -96,36 +80,6 @@ static void ap_add_start(struct ap *ap, u8 vector)
 {
 	memcpy(addr_gpa2hva(ap->vcpu->vm, vector << 12), addr_gpa2hva(ap->vcpu->vm, AP_START), 64);
 }
-
-/* The thread sits in KVM_RUN, waits, and looks waiting when it is stopped. */
-#define EXPECT_WAITS_FOR_SIPI(ap)					\
-do {									\
-	EXPECT_SLEEPS(ap);						\
-	ASSERT_TRUE(ap_stop(ap));					\
-	EXPECT_EQ(EINTR, (ap)->err);					\
-	EXPECT_EQ(KVM_MP_STATE_INIT_RECEIVED, mp_state_of((ap)->vcpu));	\
-} while (0)
-
-/* Nothing is left: a HLT, which nothing ends. */
-#define EXPECT_HALTS(ap)						\
-do {									\
-	ap_start(ap);							\
-	EXPECT_SLEEPS(ap);						\
-	ASSERT_TRUE(ap_stop(ap));					\
-	EXPECT_EQ(KVM_MP_STATE_HALTED, mp_state_of((ap)->vcpu));	\
-	EXPECT_FALSE(init_is_latched((ap)->vcpu));			\
-	EXPECT_EQ(0, pending_nmis((ap)->vcpu));				\
-} while (0)
-
-/* From wherever it is, the AP starts by INIT and SIPI, and is left at its second port. */
-#define EXPECT_STARTS_BY_INIT_SIPI(ap)					\
-do {									\
-	ap_send(ap, MSI_DM_INIT);					\
-	ap_send(ap, MSI_DM_STARTUP | AP_VECTOR);			\
-	ap_start(ap);							\
-	EXPECT_PORTS(ap, PORT_STARTED, PORT_LATER);			\
-	EXPECT_CS_OF_SIPI(ap);						\
-} while (0)
 
 FIXTURE(init_sipi)
 {
@@ -300,19 +254,6 @@ TEST_F(init_sipi, init_deassert_is_ignored)
 	ap_start(&self->ap);
 	EXPECT_PORTS(&self->ap, PORT_STARTED, PORT_LATER);
 }
-
-/* Runs to the port of its SMI handler, and is in SMM. */
-#define START_IN_SMM(ap)						\
-do {									\
-	struct kvm_vcpu_events __events;				\
-									\
-	EXPECT_STARTS_BY_INIT_SIPI(ap);					\
-	vcpu_ioctl((ap)->vcpu, KVM_SMI, NULL);				\
-	ap_start(ap);							\
-	EXPECT_PORTS(ap, PORT_SMI);					\
-	vcpu_events_get((ap)->vcpu, &__events);				\
-	ASSERT_TRUE(__events.smi.smm);					\
-} while (0)
 
 TEST_F(init_sipi, init_waits_for_rsm)
 {
@@ -583,9 +524,8 @@ TEST(no_apic_in_the_kernel)
 #define STORM_STARTS	0x504
 #define STORM_ROUNDS	1000
 #define STORM_VECTOR	0x10
-/* Rounds that tell how long a start takes at least, and the delays that twice that is cut into. */
+/* Rounds that tell how long a start takes at least; delays go from twice that down. */
 #define STORM_MEASURED	20
-#define STORM_DELAYS	64
 
 static long now_ns(void)
 {
@@ -612,7 +552,7 @@ TEST_F_TIMEOUT(init_sipi, storm, 90)
 	struct kvm_vm *vm = self->ap.vcpu->vm;
 	u16 *cs = addr_gpa2hva(vm, STORM_CS);
 	u32 *starts = addr_gpa2hva(vm, STORM_STARTS);
-	long sent, took = LONG_MAX, delay;
+	long sent, took = LONG_MAX, delay = 0;
 	u8 vector = 0;
 	int i;
 
@@ -626,7 +566,8 @@ TEST_F_TIMEOUT(init_sipi, storm, 90)
 	run_on(self->ap.thread, cpus[1]);
 	for (i = 1; i <= STORM_ROUNDS; i++) {
 		vector = STORM_VECTOR + i % 2 * 2;
-		delay = i <= STORM_MEASURED ? 0 : i % STORM_DELAYS * 2 * took / STORM_DELAYS;
+		if (i > STORM_MEASURED)
+			delay = delay > 1000 ? delay * 7 / 8 : 2 * took;
 		sent = now_ns();
 		ap_send(&self->ap, MSI_DM_INIT);
 		while (now_ns() - sent < delay)
@@ -673,18 +614,6 @@ FIXTURE_TEARDOWN(restored)
 		ap_stop(&self->other);
 	kvm_vm_free(self->ap.vcpu->vm);
 	kvm_vm_free(self->other.vcpu->vm);
-}
-
-static void move_ap(struct ap *to, struct ap *from)
-{
-	struct kvm_lapic_state lapic;
-	struct kvm_x86_state *state;
-
-	state = vcpu_save_state(from->vcpu);
-	vcpu_ioctl(from->vcpu, KVM_GET_LAPIC, &lapic);
-	vcpu_load_state(to->vcpu, state);
-	vcpu_ioctl(to->vcpu, KVM_SET_LAPIC, &lapic);
-	kvm_x86_state_cleanup(state);
 }
 
 TEST_F(restored, uninitialized)
@@ -748,8 +677,7 @@ TEST_F(restored, latched_in_smm)
 	START_IN_SMM(&self->ap);
 	ap_send(&self->ap, MSI_DM_INIT);
 	move_ap(&self->other, &self->ap);
-	memcpy(addr_gpa2hva(self->other.vcpu->vm, AP_SMRAM),
-	       addr_gpa2hva(self->ap.vcpu->vm, AP_SMRAM), AP_SMRAM_PAGES * PAGE_SIZE);
+	move_smram(&self->other, &self->ap);
 	EXPECT_TRUE(init_is_latched(self->other.vcpu));
 	ap_start(&self->other);
 	EXPECT_WAITS_FOR_SIPI(&self->other);
