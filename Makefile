@@ -6,12 +6,13 @@ LINES := $(shell sed '/^\#/d' scripts/lines | awk '{print $$1}' | sort -uV)
 # make check takes every line, unless one was asked for.
 CHECK_LINES := $(if $(KDIR),$(KERNEL),$(if $(filter command line environment,$(origin KERNEL)),$(KERNEL),$(LINES)))
 
+export VENDOR ?= both
 .DEFAULT_GOAL := help
 .PHONY: help run check shell integrate lint core-test self-test clean distclean
 
 help:
 	@echo 'KVM x86 event delivery in Rust. Targets:'
-	@echo '  run        build the kernel with KVM in C and Rust, boot it on an emulated AMD machine, run KVM selftests'
+	@echo '  run        build the kernel with KVM in C and Rust, boot it on emulated AMD and Intel machines, run KVM selftests'
 	@echo '  check      every test: rust/core on the host, lints, the build, and the lab on pristine C, on Rust and on the defects'
 	@echo '  shell      the same machine, modules loaded, a shell on its serial line; selftests in /t'
 	@echo '  integrate  KDIR=tree OUT=folder: a copy of the tree with event delivery in Rust, for make LLVM=1'
@@ -22,6 +23,7 @@ help:
 	@echo 'Variables:'
 	@echo '  KERNEL=$(KERNEL)     which kernel line: one of $(LINES) (check: all, unless given)'
 	@echo '  KDIR=tree       your own kernel tree in place of the one fetched; it is never written to'
+	@echo '  VENDOR=both     run and check: amd (QEMU), intel (Bochs), or both'
 	@echo '  TESTS="a b"     run and check: only these selftests'
 	@echo '  JOBS=n          how many jobs a build has (default: a job a processor)'
 	@echo '  XDG_CACHE_HOME  where caches live (default ~/.cache), in kvm-events-rs'

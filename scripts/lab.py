@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""lab.py run|check|shell LINE KERNEL DIR - boots the test kernel on the emulated machine.
+"""lab.py run|check|shell LINE KERNEL DIR NAME=MODULES... - boots the test kernel on the emulated machines.
 
 DIR holds tests/, the variants' modules (c, rust, before-*) and gets the initramfs, logs and
-results. run: our tests and a few of the kernel's, on Rust. check: every test on pristine C
-and on Rust, compared, and ours on each defect put back. Prints a line a test, then
-'N passed, N failed, N skipped'. Runs in the sysroot.
+results. run: our tests and a few of the kernel's, on Rust, and the tests of the five pieces on
+pristine C and on the defects. check: every test on pristine C and on Rust, compared, and ours on
+each defect put back. VENDOR in the environment: amd, intel, or both. Prints a line a test, what
+each piece's tests saw, then 'N passed, N failed, N skipped'. Runs in the sysroot.
 """
 
 import os
@@ -16,38 +17,64 @@ import subprocess
 import sys
 import time
 
+from machines import MACHINES, Qemu
+
 PROJECT = pathlib.Path("/project")
 USUAL_SECONDS = 120
+OURS = set()  # our tests, of whatever vendor
 SILENCE = 60  # nothing printed for that long after a test's time is up: the machine hangs
 TROUBLE = re.compile(r"WARNING: |BUG: |\bOops\b|general protection fault|kernel panic|Kernel panic|"
                      r"possible (circular|recursive) locking|inconsistent lock state|suspicious RCU|"
                      r"INFO: (task|rcu)|KASAN|UBSAN|unable to handle|Call Trace:")
 
 
-class Manifest:
-    """selftests/manifest: see there."""
+PIECES = ["nmi-request", "pmi", "kick", "service-order", "init-sipi"]
 
-    def __init__(self, path):
-        self.ours, self.quick, self.seconds, self.left, self.broken = {}, [], {}, {}, {}
+
+class Manifest:
+    """What selftests/manifest says of one vendor: see there."""
+
+    def __init__(self, path, vendor):
+        self.ours, self.quick, self.seconds, self.left, self.broken, self.pieces = {}, [], {}, {}, {}, {}
+        slower = MACHINES[vendor].slower
+        last = None
+
         for n, text in enumerate(open(path), 1):
             words = text.split()
             if not words or words[0].startswith("#"):
                 continue
             verb, rest = words[0], words[1:]
-            if verb == "our":
-                self.ours[rest[0]] = {}
-                self.seconds[rest[0]] = int(rest[1])
-                last = rest[0]
-            elif verb == "fails":
-                self.ours[last].setdefault(rest[0], set()).update(rest[1:])
-            elif verb == "kernel":
+            verb, _, only = verb.partition("@")
+            if only and only not in MACHINES:
+                sys.exit(f"error: {path}:{n}: no such vendor: {only}")
+            if only not in ("", vendor):
+                if verb == "our":
+                    last = None
+                continue
+            if verb == "our" and len(rest) == 2:
+                last = self.ours[rest[0]] = {}
+                self.seconds[rest[0]] = int(rest[1]) * slower
+            elif verb == "fails" and len(rest) > 1:
+                # Of a test of the other vendor's: not ours to judge.
+                if last is not None:
+                    last.setdefault(rest[0], set()).update(rest[1:])
+            elif verb == "piece" and len(rest) == 3 and rest[0] in PIECES:
+                self.pieces.setdefault(rest[0], []).append((rest[1], rest[2]))
+            elif verb == "kernel" and len(rest) == 1:
                 self.quick.append(rest[0])
-            elif verb == "seconds":
-                self.seconds[rest[0]] = int(rest[1])
+            elif verb == "seconds" and len(rest) == 2:
+                self.seconds[rest[0]] = int(rest[1]) * slower
             elif verb in ("leave", "broken") and len(rest) > 1:
                 (self.left if verb == "leave" else self.broken)[rest[0]] = " ".join(rest[1:])
             else:
                 sys.exit(f"error: {path}:{n}: what is '{text.strip()}'?")
+        for piece, pairs in self.pieces.items():
+            for test, variant in pairs:
+                if variant not in self.ours.get(test, {}):
+                    sys.exit(f"error: {path}: piece {piece}: {test} must fail on {variant}, and no line says where")
+
+    def limit(self, test, slower):
+        return self.seconds.get(test, USUAL_SECONDS * slower)
 
 
 class Result:
@@ -78,27 +105,35 @@ class Result:
         return "no reason given"
 
 
-def plan(manifest, mode, variants, built):
+def plan(manifest, mode, variants, built, slower):
     """The lines of /plan, and which (variant, test) it runs."""
     only = os.environ.get("TESTS", "").split()
-    kernel = [t for t in built if t not in manifest.ours and (t not in manifest.left or t in only)]
+    kernel = [t for t in built if t not in OURS and (t not in manifest.left or t in only)]
+    of_pieces = [(t, v) for pairs in manifest.pieces.values() for t, v in pairs]
     lines, runs = [], []
     for v in variants:
-        if mode == "run":
-            tests = [*manifest.ours, *(t for t in manifest.quick if t in built)]
-        elif v in ("c", "rust"):
+        if mode == "check" and v in ("c", "rust"):
             tests = [*manifest.ours, *kernel]
-        else:
+        elif mode == "check":
             tests = [t for t, fails in manifest.ours.items() if v in fails]
+        elif v == "rust":
+            tests = [*manifest.ours, *(t for t in manifest.quick if t in built)]
+            # Named, any test can be run.
+            tests += [t for t in only if t in built and t not in OURS and t not in tests]
+        elif v == "c":
+            tests = [t for t in manifest.ours if t in (t for t, _ in of_pieces)]
+        else:
+            tests = [t for t in manifest.ours if (t, v) in of_pieces]
         tests = [t for t in tests if not only or t in only]
-        lines += [f"load {v}", *(f"test {t} {manifest.seconds.get(t, USUAL_SECONDS)}" for t in tests),
-                  f"unload {v}"]
+        if not tests:
+            continue
+        lines += [f"load {v}", *(f"test {t} {manifest.limit(t, slower)}" for t in tests), f"unload {v}"]
         runs += [(v, t) for t in tests]
     return lines, runs
 
 
-def initramfs(directory, variants, lines):
-    """Packs busybox, the modules, the tests and the plan."""
+def initramfs(directory, variants, lines, tests):
+    """Packs busybox, the modules, these tests and the plan."""
     root = directory / "initramfs"
     shutil.rmtree(root, ignore_errors=True)
     for d in ("bin", "lib", "t", "proc", "sys", "dev", "tmp"):
@@ -107,7 +142,10 @@ def initramfs(directory, variants, lines):
     shutil.copy(PROJECT / "scripts/lab-init", root / "init")
     os.chmod(root / "init", 0o755)
     for t in (directory / "tests").iterdir():
-        shutil.copy(t, root / ("lib" if t.suffix == ".ko" else "t") / t.name)
+        if t.suffix == ".ko":
+            shutil.copy(t, root / "lib" / t.name)
+        elif t.name in tests:
+            shutil.copy(t, root / "t" / t.name)
     for name, modules in variants.items():
         (root / "lib" / name).mkdir()
         for m in modules.glob("*.ko"):
@@ -121,19 +159,14 @@ def initramfs(directory, variants, lines):
     return image
 
 
-def qemu(kernel, image, append):
-    return ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "EPYC,+svm,+npt", "-smp", "2",
-            "-m", "4096", "-nographic", "-no-reboot", "-nic", "none", "-kernel", f"{kernel}/arch/x86/boot/bzImage",
-            "-initrd", str(image), "-append", f"console=ttyS0 panic=-1 oops=panic {append}"]
-
-
-class Machine:
+class Run:
     """One boot: reads the serial line, knows which variant and test it belongs to."""
 
-    def __init__(self, command, log, silence=SILENCE):
-        self.command, self.log, self.silence = command, log, silence
+    def __init__(self, log, silence=SILENCE):
+        self.log, self.silence = log, silence
         self.results, self.variant, self.test = {}, None, None
         self.started, self.kernel, self.errors, self.said = time.monotonic(), "?", [], time.monotonic()
+        self.done, self.last = False, []
 
     def progress(self, text):
         now = time.monotonic()
@@ -145,10 +178,14 @@ class Machine:
 
     def line(self, text):
         words = text.split()
+        if words:
+            self.last = [*self.last[-5:], text]
         if words[:2] == ["@@", "kernel"]:
             self.kernel = words[2]
         elif words[:2] == ["@@", "loaded"]:
             self.variant = words[2]
+        elif words[:2] == ["@@", "done"]:
+            self.done = True
         elif words[:2] == ["@@", "failed"]:
             self.errors.append(" ".join(words[1:]))
         elif words[:2] == ["@@", "begin"]:
@@ -165,19 +202,26 @@ class Machine:
             if self.test:
                 self.test.output.append(text)
 
-    def run(self):
-        with open(self.log, "wb") as log, subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as machine:
-            os.set_blocking(machine.stdout.fileno(), False)
+    def last_words(self, machine):
+        return [f"last words: {t}" for t in self.last[-3:]] + machine.hints()
+
+    def run(self, machine):
+        """Reads until the machine ends. One that says nothing for long hangs: it is ended, and its last words
+        are in the errors."""
+        with open(self.log, "wb") as log:
             rest, heard = b"", time.monotonic()
             while True:
-                data = machine.stdout.read(65536)
+                data = machine.read()
                 if data == b"":
+                    if not self.done:
+                        self.errors += ["the machine ended before its plan", *self.last_words(machine)]
                     break
                 if data is None:
+                    if self.done:
+                        machine.finish()
                     if time.monotonic() - heard > self.silence:
                         self.errors.append(f"the machine printed nothing for {self.silence} s: ended")
-                        machine.kill()
+                        self.errors += self.last_words(machine)
                         break
                     time.sleep(0.05)
                     continue
@@ -187,6 +231,7 @@ class Machine:
                 *lines, rest = (rest + data).split(b"\n")
                 for text in lines:
                     self.line(text.decode(errors="replace").rstrip("\r"))
+        machine.kill()
         if sys.stderr.isatty():
             print("\r\033[K", end="", file=sys.stderr)
 
@@ -246,42 +291,94 @@ def judge_kernel(report, manifest, results, tests, line):
             report.say(False, what, f"{rust.verdict}; pristine C: {c.verdict if c else 'not run'}")
 
 
+def seen(manifest, results, variant, test):
+    """What a piece's test saw, in a word or two."""
+    r = results.get((variant, test))
+    if r is None:
+        return "not run"
+    return f"fails: {len(r.failed_cases)} cases" if r.verdict == "fail" else r.verdict
+
+
+def table(report, manifests, results, only):
+    """The five pieces, on each vendor: the defect put back, pristine C, Rust."""
+    rows = []
+    for piece in PIECES:
+        for vendor, manifest in manifests.items():
+            pairs = [(t, v) for t, v in manifest.pieces.get(piece, []) if not only or t in only]
+            if not pairs and not only:
+                report.say(False, f"piece {piece}, {vendor}", "no test")
+            rows += [(piece, vendor, t, v.removeprefix("before-"),
+                      *(seen(manifest, results[vendor], x, t) for x in (v, "c", "rust"))) for t, v in pairs]
+    if not rows:
+        return
+    rows.insert(0, ("piece", "vendor", "test", "defect", "defect put back", "pristine C", "Rust"))
+    widths = [max(len(r[k]) for r in rows) for k in range(7)]
+    print()
+    for r in rows:
+        print("  ".join(c.ljust(w) for c, w in zip(r, widths)).rstrip())
+    print()
+
+
+def boot(vendor, mode, line, kernel, directory, variants, manifest, built):
+    """One vendor's boot: what ran, and what was meant to."""
+    kind = MACHINES[vendor]
+    lines, runs = plan(manifest, mode, variants, built, kind.slower)
+    if not runs:
+        return None, runs
+    log = directory / f"{mode}-{vendor}.log"
+    image = initramfs(directory, variants, lines, {t for _, t in runs})
+    run = Run(log, max(manifest.limit(t, kind.slower) for _, t in runs) + SILENCE)
+    run.run(kind(kernel, image, "loglevel=5", directory))
+    print(f"# Linux {run.kernel}, {kind.name}, {time.monotonic() - run.started:.0f} s, "
+          f"serial log: {log.relative_to(PROJECT)}", flush=True)
+    return run, runs
+
+
+def judge(report, manifest, run, runs, variants, built, label):
+    for v in variants:
+        judge_ours(report, manifest, run.results, v, label)
+    judge_kernel(report, manifest, run.results, [t for t in built if t not in OURS], label)
+    not_run = [f"{v}:{t}" for v, t in runs if (v, t) not in run.results]
+    if not_run:
+        report.say(False, f"{label} {len(not_run)} tests were not reached", ", ".join(not_run[:4]))
+    for e in run.errors:
+        report.say(False, f"{label} the machine", e)
+
+
 def main():
     mode, line, kernel, directory = sys.argv[1], sys.argv[2], sys.argv[3], pathlib.Path(sys.argv[4])
     variants = {a.split("=")[0]: pathlib.Path(a.split("=")[1]) for a in sys.argv[5:]}
-    if mode == "shell":
-        image = initramfs(directory, variants, [f"load {v}\nshell {v}" for v in variants])
-        os.execvp("qemu-system-x86_64", qemu(kernel, image, "loglevel=4"))
-
-    manifest = Manifest(PROJECT / "selftests/manifest")
     built = sorted(t.name for t in (directory / "tests").iterdir() if t.suffix != ".ko")
-    missing = [t for t in manifest.ours if t not in built]
+    if mode == "shell":
+        image = initramfs(directory, variants, [f"load {v}\nshell {v}" for v in variants], built)
+        os.execvp("qemu-system-x86_64", Qemu.command(kernel, image, "loglevel=4"))
+
+    vendors = list(MACHINES) if os.environ.get("VENDOR", "both") == "both" else [os.environ["VENDOR"]]
+    manifests = {v: Manifest(PROJECT / "selftests/manifest", v) for v in MACHINES}
+    OURS.update(t for m in manifests.values() for t in m.ours)
+    missing = [t for t in OURS if t not in built]
     if missing:
         sys.exit(f"error: in selftests/manifest, but not built: {' '.join(missing)}")
-    lines, runs = plan(manifest, mode, variants, built)
-    log = directory / f"{mode}.log"
-    unknown = set(os.environ.get("TESTS", "").split()) - set(built)
+    only = os.environ.get("TESTS", "").split()
+    unknown = set(only) - set(built)
     if unknown:
         sys.exit(f"error: TESTS: no such selftest: {' '.join(sorted(unknown))}")
-    longest = max(manifest.seconds.get(t, USUAL_SECONDS) for _, t in runs) if runs else 0
-    machine = Machine(qemu(kernel, initramfs(directory, variants, lines), "loglevel=5"), log, longest + SILENCE)
-    machine.run()
 
-    report = Report()
-    print(f"# Linux {machine.kernel}, emulated AMD (QEMU), {time.monotonic() - machine.started:.0f} s, "
-          f"serial log: {log.relative_to(PROJECT)}")
-    for v in variants:
-        judge_ours(report, manifest, machine.results, v, line)
-    judge_kernel(report, manifest, machine.results, [t for t in built if t not in manifest.ours], line)
-    not_run = [f"{v}:{t}" for v, t in runs if (v, t) not in machine.results]
-    if not_run:
-        report.say(False, f"{line} {len(not_run)} tests were not reached", ", ".join(not_run[:4]))
-    for e in machine.errors:
-        report.say(False, f"{line} the machine", e)
-    if mode == "check":
-        for t, why in manifest.left.items():
-            if t in built:
-                report.say(None, f"{line} {t}", why)
+    report, results = Report(), {}
+    for vendor in vendors:
+        manifest = manifests[vendor]
+        run, runs = boot(vendor, mode, line, kernel, directory, variants, manifest, built)
+        if run is None:
+            continue
+        results[vendor] = run.results
+        judge(report, manifest, run, runs, variants, built, f"{line} {vendor:<5}")
+        if mode == "check":
+            for t, why in manifest.left.items():
+                if t in built:
+                    report.say(None, f"{line} {vendor:<5} {t}", why)
+    if not results:
+        sys.exit(f"error: TESTS: {' '.join(only)}: none of them is for {' or '.join(vendors)}")
+    table(report, {v: manifests[v] for v in results}, results, only)
     print(f"# {line}: {report.passed} passed, {report.failed} failed, {report.skipped} skipped")
     counts = PROJECT / "build/counts"
     counts.mkdir(exist_ok=True)

@@ -175,8 +175,10 @@ pub trait Vcpu {
     fn acknowledges_on_exit(&self) -> bool;
     /// Takes the vector of a PIC's interrupt, if there is one.
     fn take_extint(&mut self) -> Option<u8>;
-    /// The vector of the local APIC's interrupt; None, with a warning, if there is none.
+    /// The vector of the local APIC's interrupt.
     fn apic_interrupt(&self) -> Option<u8>;
+    /// Tells, once, that an interrupt is gone that was there.
+    fn warn_no_interrupt(&self);
     /// Whether `vector` is L2's posted-interrupt notification.
     fn is_posted(&self, vector: u8) -> bool;
     /// Makes `vector` a request to process L2's posted interrupts.
@@ -274,6 +276,10 @@ impl<V: Vcpu> L2<'_, V> {
             }
         }
         let Some(vector) = self.0.apic_interrupt() else {
+            if blocked {
+                return Taken::Busy;
+            }
+            self.0.warn_no_interrupt();
             return Taken::NotForL1;
         };
         if self.0.is_posted(vector) {

@@ -188,12 +188,13 @@ impl Vcpu for VmxVcpu<'_> {
     #[inline(always)]
     fn apic_interrupt(&self) -> Option<u8> {
         // SAFETY: the invariant.
-        let vector = u8::try_from(unsafe { bindings::kvm_apic_has_interrupt(self.ptr()) }).ok();
-        if vector.is_none() {
-            // SAFETY: warns, and no more.
-            unsafe { bindings::vmx_events_warn_no_interrupt() }
-        }
-        vector
+        u8::try_from(unsafe { bindings::kvm_apic_has_interrupt(self.ptr()) }).ok()
+    }
+
+    #[cold]
+    fn warn_no_interrupt(&self) {
+        // SAFETY: warns, and no more.
+        unsafe { bindings::vmx_events_warn_no_interrupt() }
     }
 
     #[inline(always)]
