@@ -202,26 +202,33 @@ static inline void never_run(void)
 {
 }
 
-/* A VM with a BSP that never runs and an AP with code at AP_START, in @mp_state. */
-static inline void ap_create(struct ap *ap, u32 mp_state)
+/* What runs where a SIPI starts an AP, and on an NMI there. */
+static inline void ap_add_code(struct kvm_vm *vm)
 {
 	/* mov al, 1; out PORT_STARTED, al; out PORT_LATER, al; 1: hlt; jmp 1b */
 	static const u8 start[] = { 0xb0, 1, 0xe6, PORT_STARTED, 0xe6, PORT_LATER, 0xf4, 0xeb, 0xfd };
 	/* out PORT_NMI, al; iret */
 	static const u8 nmi[] = { 0xe6, PORT_NMI, 0xcf };
-	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_UNINITIALIZED };
-	struct kvm_lapic_state lapic;
-	struct kvm_vcpu *bsp;
-	struct kvm_vm *vm;
 	u16 *ivt;
 
-	vm = vm_create_with_one_vcpu(&bsp, never_run);
-	ap->vcpu = vm_vcpu_add(vm, 1, never_run);
 	memcpy(addr_gpa2hva(vm, AP_START), start, sizeof(start));
 	memcpy(addr_gpa2hva(vm, AP_NMI), nmi, sizeof(nmi));
 	ivt = addr_gpa2hva(vm, 0);
 	ivt[2 * NMI_VECTOR] = AP_NMI & 0xff;
 	ivt[2 * NMI_VECTOR + 1] = (AP_NMI & ~0xff) >> 4;
+}
+
+/* A VM with a BSP that never runs and an AP with code at AP_START, in @mp_state. */
+static inline void ap_create(struct ap *ap, u32 mp_state)
+{
+	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_UNINITIALIZED };
+	struct kvm_lapic_state lapic;
+	struct kvm_vcpu *bsp;
+	struct kvm_vm *vm;
+
+	vm = vm_create_with_one_vcpu(&bsp, never_run);
+	ap->vcpu = vm_vcpu_add(vm, 1, never_run);
+	ap_add_code(vm);
 	/* KVM finds a new vCPU's APIC by its ID only once that APIC's state was written. */
 	vcpu_ioctl(ap->vcpu, KVM_GET_LAPIC, &lapic);
 	vcpu_ioctl(ap->vcpu, KVM_SET_LAPIC, &lapic);
