@@ -51,9 +51,10 @@ static inline struct svm_test_data *svm_ap_create(struct ap *ap, bool is_bsp, vo
 	struct kvm_vm *vm;
 	u64 svm_gva;
 
-	vm = vm_create_with_one_vcpu(&bsp, is_bsp ? l1 : never_run);
+	vm = vm_create_with_one_vcpu(&bsp, is_bsp ? l1 : (void *)never_run);
 	ap->vcpu = is_bsp ? bsp : vm_vcpu_add(vm, 1, l1);
 	ap->ended = true;
+	vm_enable_cap(vm, KVM_CAP_EXCEPTION_PAYLOAD, 1);
 	svm = vcpu_alloc_svm(vm, &svm_gva);
 	vcpu_args_set(ap->vcpu, 1, svm_gva);
 	ap_add_code(vm);
@@ -88,6 +89,8 @@ static inline void svm_ap_restore(struct ap *ap)
 	vm_enable_cap(vm, KVM_CAP_EXCEPTION_PAYLOAD, 1);
 	ap->vcpu = vm_vcpu_recreate(vm, id);
 	vcpu_load_state(ap->vcpu, state);
+	/* Again: KVM_SET_REGS, which the library has behind it, drops a pending exception. */
+	vcpu_events_set(ap->vcpu, &state->events);
 	vcpu_ioctl(ap->vcpu, KVM_SET_LAPIC, &lapic);
 	kvm_x86_state_cleanup(state);
 }
