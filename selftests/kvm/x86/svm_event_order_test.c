@@ -19,14 +19,11 @@
 #define FAULT_ADDRESS	0xbad000
 #define FAULT_ERROR	PFERR_WRITE_MASK
 
-enum event { NONE, INIT, EXCEPTION, SMI, NMI, IRQ, INJECTED, WRONG };
+enum event { NONE, INIT, FAULT, SMI, NMI, IRQ, INJECTED, WRONG };
 
 static const char * const names[] = {
-	"none", "init", "exc", "smi", "nmi", "irq", "inj", "wrong",
+	"none", "init", "fault", "smi", "nmi", "irq", "inj", "wrong",
 };
-
-/* The entries of the IDT; where the library has them, in the host as in the guest. */
-extern u64 idt_handlers[];
 
 static u64 intercept;
 static u32 intercept_exceptions;
@@ -45,13 +42,13 @@ static void tell_event(struct ex_regs *regs, enum event event)
 	     (is_handler(regs->rip) ? TOLD_OVER : 0));
 }
 
-static void exception_handler(struct ex_regs *regs)
+static void fault_handler(struct ex_regs *regs)
 {
 	u64 cr2;
 
 	asm volatile("mov %%cr2, %0" : "=r"(cr2));
 	tell_event(regs, cr2 == FAULT_ADDRESS && regs->error_code == FAULT_ERROR ?
-		   EXCEPTION : WRONG);
+		   FAULT : WRONG);
 }
 
 static void nmi_handler(struct ex_regs *regs)
@@ -97,20 +94,47 @@ static void l1_code(struct svm_test_data *svm)
 	} while (vmcb->control.exit_code != SVM_EXIT_VMMCALL);
 }
 
-enum entry { DONE, PENDING, INJECTING };
-
-FIXTURE(order)
-{
+struct tested {
 	struct ap ap;
 	struct svm_test_data *svm;
 	char trace[200];
 };
 
+struct row {
+	enum event events[2];
+	const char *traces[4];	/* bit 0: L1 intercepts the first, bit 1: the second */
+};
+
+FIXTURE(order)
+{
+	struct tested t;
+};
+
 FIXTURE_VARIANT(order)
 {
-	enum event events[2];
-	enum entry entry;	/* whether L1's VMRUN is through, and injects an interrupt */
-	const char *traces[4];	/* bit 0: L1 intercepts the first, bit 1: the second */
+	struct row row;
+};
+
+/* Not with a pending entry: a fault that userspace adds to one, KVM drops. */
+FIXTURE(fault_order)
+{
+	struct tested t;
+};
+
+FIXTURE_VARIANT(fault_order)
+{
+	struct row row;
+};
+
+/* With a pending entry by which L1 injects an interrupt. */
+FIXTURE(injecting_entry)
+{
+	struct tested t;
+};
+
+FIXTURE_VARIANT(injecting_entry)
+{
+	struct row row;
 };
 
 /*
@@ -123,101 +147,92 @@ FIXTURE_VARIANT(order)
  *	L1, L2	L1 or L2 goes on
  * With a '+', it came in front of the first instruction of a handler, that is: another
  * event was delivered to L2 before it. Handlers run with interrupts disabled.
+ *
+ * The traces are those of no interception, of the first intercepted, the second, and both.
  */
-#define ROW(first, second, when, ...)					\
-FIXTURE_VARIANT_ADD(order, first##_##second##_##when)			\
-{									\
-	.events = { first, second },					\
-	.entry = when,							\
-	.traces = { __VA_ARGS__ },					\
-}
+#define ROW(first, second, ...)	{ .row = { { first, second }, { __VA_ARGS__ } } }
 
-/* Not for exceptions: one that userspace leaves with a pending entry, KVM drops. */
-#define TWICE(first, second, ...)					\
-ROW(first, second, DONE, __VA_ARGS__);					\
-ROW(first, second, PENDING, __VA_ARGS__)
-
-/* Traces of: no interception, the first intercepted, the second intercepted, both. */
-TWICE(INIT, NONE,
-      "init",
-      "exit.init init");
-ROW(EXCEPTION, NONE, DONE,
-    "L2.exc L2",
-    "exit.exc L1 L2");
-TWICE(SMI, NONE,
-      "smi L2",
-      "exit.smi smi L1 L2");
-TWICE(NMI, NONE,
-      "L2.nmi L2",
-      "exit.nmi L1.nmi L1 L2");
-TWICE(IRQ, NONE,
-      "L2.irq L2",
-      "exit.irq L1.irq L1 L2");
+FIXTURE_VARIANT_ADD(order, init) ROW(INIT, NONE,
+	"init",
+	"exit.init init");
+FIXTURE_VARIANT_ADD(order, smi) ROW(SMI, NONE,
+	"smi L2",
+	"exit.smi smi L1 L2");
+FIXTURE_VARIANT_ADD(order, nmi) ROW(NMI, NONE,
+	"L2.nmi L2",
+	"exit.nmi L1.nmi L1 L2");
+FIXTURE_VARIANT_ADD(order, irq) ROW(IRQ, NONE,
+	"L2.irq L2",
+	"exit.irq L1.irq L1 L2");
 
 /* INIT resets the vCPU, and with it whatever else is pending. */
-ROW(INIT, EXCEPTION, DONE,
-    "init",
-    "exit.init init",
-    "init",
-    "exit.init init");
-TWICE(INIT, SMI,
-      "init",
-      "exit.init init",
-      "init",
-      "exit.init init");
-TWICE(INIT, NMI,
-      "init",
-      "exit.init init",
-      "init",
-      "exit.init init");
-TWICE(INIT, IRQ,
-      "init",
-      "exit.init init",
-      "init",
-      "exit.init init");
-ROW(EXCEPTION, SMI, DONE,
-    "smi+ L2.exc L2",
-    "exit.exc smi L1 L2",
-    "exit.smi+ smi L1 L2.exc L2",
-    "exit.exc smi L1 L2");
-ROW(EXCEPTION, NMI, DONE,
-    "L2.nmi+ L2.exc L2",
-    "exit.exc L1.nmi L1 L2",
-    "exit.nmi+ L1.nmi L1 L2.exc L2",
-    "exit.exc L1.nmi L1 L2");
-ROW(EXCEPTION, IRQ, DONE,
-    "L2.exc L2.irq L2",
-    "exit.exc L1.irq L1 L2",
-    "L2.exc exit.irq L1.irq L1 L2",
-    "exit.exc L1.irq L1 L2");
-TWICE(SMI, NMI,
-      "smi L2.nmi L2",
-      "exit.smi smi L1.nmi L1 L2",
-      "smi exit.nmi L1.nmi L1 L2",
-      "exit.smi smi L1.nmi L1 L2");
-TWICE(SMI, IRQ,
-      "smi L2.irq L2",
-      "exit.smi smi L1.irq L1 L2",
-      "smi exit.irq L1.irq L1 L2",
-      "exit.smi smi L1.irq L1 L2");
-TWICE(NMI, IRQ,
-      "L2.nmi L2.irq L2",
-      "exit.nmi L1.nmi L1.irq L1 L2",
-      "L2.nmi exit.irq L1.irq L1 L2",
-      "exit.nmi L1.nmi L1.irq L1 L2");
+FIXTURE_VARIANT_ADD(order, init_smi) ROW(INIT, SMI,
+	"init",
+	"exit.init init",
+	"init",
+	"exit.init init");
+FIXTURE_VARIANT_ADD(order, init_nmi) ROW(INIT, NMI,
+	"init",
+	"exit.init init",
+	"init",
+	"exit.init init");
+FIXTURE_VARIANT_ADD(order, init_irq) ROW(INIT, IRQ,
+	"init",
+	"exit.init init",
+	"init",
+	"exit.init init");
+FIXTURE_VARIANT_ADD(order, smi_nmi) ROW(SMI, NMI,
+	"smi L2.nmi L2",
+	"exit.smi smi L1.nmi L1 L2",
+	"smi exit.nmi L1.nmi L1 L2",
+	"exit.smi smi L1.nmi L1 L2");
+FIXTURE_VARIANT_ADD(order, smi_irq) ROW(SMI, IRQ,
+	"smi L2.irq L2",
+	"exit.smi smi L1.irq L1 L2",
+	"smi exit.irq L1.irq L1 L2",
+	"exit.smi smi L1.irq L1 L2");
+FIXTURE_VARIANT_ADD(order, nmi_irq) ROW(NMI, IRQ,
+	"L2.nmi L2.irq L2",
+	"exit.nmi L1.nmi L1.irq L1 L2",
+	"L2.nmi exit.irq L1.irq L1 L2",
+	"exit.nmi L1.nmi L1.irq L1 L2");
 
-ROW(INIT, NONE, INJECTING,
-    "init",
-    "exit.init+ init");
-ROW(SMI, NONE, INJECTING,
-    "smi+ L2.inj L2",
-    "exit.smi+ smi L1 L2.inj L2");
-ROW(NMI, NONE, INJECTING,
-    "L2.nmi+ L2.inj L2",
-    "exit.nmi+ L1.nmi L1 L2.inj L2");
-ROW(IRQ, NONE, INJECTING,
-    "L2.inj L2.irq L2",
-    "L2.inj exit.irq L1.irq L1 L2");
+FIXTURE_VARIANT_ADD(fault_order, fault) ROW(FAULT, NONE,
+	"L2.fault L2",
+	"exit.fault L1 L2");
+FIXTURE_VARIANT_ADD(fault_order, init_fault) ROW(INIT, FAULT,
+	"init",
+	"exit.init init",
+	"init",
+	"exit.init init");
+FIXTURE_VARIANT_ADD(fault_order, fault_smi) ROW(FAULT, SMI,
+	"smi+ L2.fault L2",
+	"exit.fault smi L1 L2",
+	"exit.smi+ smi L1 L2.fault L2",
+	"exit.fault smi L1 L2");
+FIXTURE_VARIANT_ADD(fault_order, fault_nmi) ROW(FAULT, NMI,
+	"L2.nmi+ L2.fault L2",
+	"exit.fault L1.nmi L1 L2",
+	"exit.nmi+ L1.nmi L1 L2.fault L2",
+	"exit.fault L1.nmi L1 L2");
+FIXTURE_VARIANT_ADD(fault_order, fault_irq) ROW(FAULT, IRQ,
+	"L2.fault L2.irq L2",
+	"exit.fault L1.irq L1 L2",
+	"L2.fault exit.irq L1.irq L1 L2",
+	"exit.fault L1.irq L1 L2");
+
+FIXTURE_VARIANT_ADD(injecting_entry, init) ROW(INIT, NONE,
+	"init",
+	"exit.init+ init");
+FIXTURE_VARIANT_ADD(injecting_entry, smi) ROW(SMI, NONE,
+	"smi+ L2.inj L2",
+	"exit.smi+ smi L1 L2.inj L2");
+FIXTURE_VARIANT_ADD(injecting_entry, nmi) ROW(NMI, NONE,
+	"L2.nmi+ L2.inj L2",
+	"exit.nmi+ L1.nmi L1 L2.inj L2");
+FIXTURE_VARIANT_ADD(injecting_entry, irq) ROW(IRQ, NONE,
+	"L2.inj L2.irq L2",
+	"L2.inj exit.irq L1.irq L1 L2");
 
 static void set_intercept(enum event event)
 {
@@ -225,7 +240,7 @@ static void set_intercept(enum event event)
 	case INIT:
 		intercept |= 1ULL << INTERCEPT_INIT;
 		break;
-	case EXCEPTION:
+	case FAULT:
 		intercept_exceptions |= 1U << PF_VECTOR;
 		break;
 	case SMI:
@@ -248,7 +263,7 @@ static enum event event_of_exit(u32 exit_code)
 	case SVM_EXIT_INIT:
 		return INIT;
 	case SVM_EXIT_EXCP_BASE + PF_VECTOR:
-		return EXCEPTION;
+		return FAULT;
 	case SVM_EXIT_SMI:
 		return SMI;
 	case SVM_EXIT_NMI:
@@ -268,7 +283,7 @@ static void make_pending(struct ap *ap, enum event event)
 	case INIT:
 		ap_send(ap, MSI_DM_INIT);
 		break;
-	case EXCEPTION:
+	case FAULT:
 		vcpu_events_get(ap->vcpu, &events);
 		events.flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
 		events.exception.pending = true;
@@ -304,7 +319,7 @@ static struct svm_test_data *create(struct ap *ap, const enum event *events, int
 
 	TEST_REQUIRE(kvm_has_cap(KVM_CAP_X86_SMM));
 	ap_add_smi_handler(ap);
-	vm_install_exception_handler(vm, PF_VECTOR, exception_handler);
+	vm_install_exception_handler(vm, PF_VECTOR, fault_handler);
 	vm_install_exception_handler(vm, NMI_VECTOR, nmi_handler);
 	vm_install_exception_handler(vm, IRQ_VECTOR, irq_handler);
 	vm_install_exception_handler(vm, INJECTED_VECTOR, injected_handler);
@@ -323,11 +338,11 @@ static struct svm_test_data *create(struct ap *ap, const enum event *events, int
 	return svm;
 }
 
-static void destroy(struct ap *ap)
+static void destroy(struct tested *t)
 {
-	if (ap->vcpu)
-		kvm_vm_free(ap->vcpu->vm);
-	ap->vcpu = NULL;
+	if (t->ap.vcpu)
+		kvm_vm_free(t->ap.vcpu->vm);
+	t->ap.vcpu = NULL;
 }
 
 /* Where the vCPU got to, as the table says it. False at the end of what is to be seen. */
@@ -348,7 +363,7 @@ static bool trace_one(struct ap *ap, struct svm_test_data *svm, char *to, size_t
 		if (told == SVM_EXIT_VMMCALL)
 			return false;
 		event = event_of_exit(told);
-		if (event == EXCEPTION && (vmcb->control.exit_info_1 != FAULT_ERROR ||
+		if (event == FAULT && (vmcb->control.exit_info_1 != FAULT_ERROR ||
 					   vmcb->control.exit_info_2 != FAULT_ADDRESS))
 			event = WRONG;
 		snprintf(to, room, "exit.%s%s ", names[event],
@@ -374,14 +389,15 @@ static bool trace_one(struct ap *ap, struct svm_test_data *svm, char *to, size_t
 	}
 }
 
-static void trace(struct ap *ap, struct svm_test_data *svm, char *to, size_t room)
+static void trace(struct tested *t)
 {
 	size_t n = 0;
 
-	to[0] = 0;
+	t->trace[0] = 0;
 	do {
-		n += strlen(to + n);
-	} while (room - n > 40 && trace_one(ap, svm, to + n, room - n));
+		n += strlen(t->trace + n);
+	} while (sizeof(t->trace) - n > 40 &&
+		 trace_one(&t->ap, t->svm, t->trace + n, sizeof(t->trace) - n));
 }
 
 #define EXPECT_NOTHING_PENDING(vcpu)					\
@@ -398,49 +414,122 @@ do {									\
 	EXPECT_FALSE(__events.smi.latched_init);			\
 } while (0)
 
+/* Both are sent, in the order that they are not to be seen in; then @change is made. */
+#define ASSERT_TRACES(t, row, change)					\
+do {									\
+	int __i;							\
+									\
+	for (__i = 0; __i < 4 && (row)->traces[__i]; __i++) {		\
+		(t)->svm = create(&(t)->ap, (row)->events, __i);	\
+		make_pending(&(t)->ap, (row)->events[1]);		\
+		make_pending(&(t)->ap, (row)->events[0]);		\
+		change(t);						\
+		trace(t);						\
+		ASSERT_STREQ((row)->traces[__i], (t)->trace) {		\
+			TH_LOG("with interception %d", __i);		\
+		}							\
+		EXPECT_NOTHING_PENDING((t)->ap.vcpu);			\
+		destroy(t);						\
+	}								\
+} while (0)
+
+static void leave(struct tested *t)
+{
+}
+
+static void restore(struct tested *t)
+{
+	svm_ap_restore(&t->ap);
+}
+
+static void enter(struct tested *t)
+{
+	set_pending_entry(t->ap.vcpu, 0);
+}
+
+static void enter_and_restore(struct tested *t)
+{
+	enter(t);
+	restore(t);
+}
+
+static void enter_injecting(struct tested *t)
+{
+	set_pending_entry(t->ap.vcpu,
+			  INJECTED_VECTOR | SVM_EVTINJ_TYPE_INTR | SVM_EVTINJ_VALID);
+}
+
+static void enter_injecting_and_restore(struct tested *t)
+{
+	enter_injecting(t);
+	restore(t);
+}
+
 FIXTURE_SETUP(order)
 {
 }
 
 FIXTURE_TEARDOWN(order)
 {
-	destroy(&self->ap);
+	destroy(&self->t);
 }
-
-static const u32 injected[] = {
-	[INJECTING] = INJECTED_VECTOR | SVM_EVTINJ_TYPE_INTR | SVM_EVTINJ_VALID,
-};
-
-/* Both are pending at once, sent in the order that they are not to be seen in. */
-#define ASSERT_TRACES(change)						\
-do {									\
-	int __i;							\
-									\
-	for (__i = 0; __i < 4 && variant->traces[__i]; __i++) {		\
-		self->svm = create(&self->ap, variant->events, __i);	\
-		make_pending(&self->ap, variant->events[1]);		\
-		make_pending(&self->ap, variant->events[0]);		\
-		if (variant->entry != DONE)				\
-			set_pending_entry(self->ap.vcpu,		\
-					  injected[variant->entry]);	\
-		change;							\
-		trace(&self->ap, self->svm, self->trace, sizeof(self->trace)); \
-		ASSERT_STREQ(variant->traces[__i], self->trace) {	\
-			TH_LOG("with interception %d", __i);		\
-		}							\
-		EXPECT_NOTHING_PENDING(self->ap.vcpu);			\
-		destroy(&self->ap);					\
-	}								\
-} while (0)
 
 TEST_F(order, together)
 {
-	ASSERT_TRACES();
+	ASSERT_TRACES(&self->t, &variant->row, leave);
 }
 
 TEST_F(order, restored)
 {
-	ASSERT_TRACES(svm_ap_restore(&self->ap));
+	ASSERT_TRACES(&self->t, &variant->row, restore);
+}
+
+TEST_F(order, pending_entry)
+{
+	ASSERT_TRACES(&self->t, &variant->row, enter);
+}
+
+TEST_F(order, restored_pending_entry)
+{
+	ASSERT_TRACES(&self->t, &variant->row, enter_and_restore);
+}
+
+FIXTURE_SETUP(fault_order)
+{
+}
+
+FIXTURE_TEARDOWN(fault_order)
+{
+	destroy(&self->t);
+}
+
+TEST_F(fault_order, together)
+{
+	ASSERT_TRACES(&self->t, &variant->row, leave);
+}
+
+TEST_F(fault_order, restored)
+{
+	ASSERT_TRACES(&self->t, &variant->row, restore);
+}
+
+FIXTURE_SETUP(injecting_entry)
+{
+}
+
+FIXTURE_TEARDOWN(injecting_entry)
+{
+	destroy(&self->t);
+}
+
+TEST_F(injecting_entry, together)
+{
+	ASSERT_TRACES(&self->t, &variant->row, enter_injecting);
+}
+
+TEST_F(injecting_entry, restored)
+{
+	ASSERT_TRACES(&self->t, &variant->row, enter_injecting_and_restore);
 }
 
 TEST_HARNESS_MAIN

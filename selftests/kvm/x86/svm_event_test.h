@@ -24,6 +24,9 @@
 
 #define L2_STACK_SIZE	4096
 
+/* Of the library: where the entries of the IDT lead, in the guest; known to the host too. */
+extern u64 idt_handlers[];
+
 static inline void tell(u16 port, u32 what)
 {
 	asm volatile("outl %0, %w1" : : "a"(what), "Nd"(port) : "memory");

@@ -56,11 +56,10 @@ static void l1_code(struct svm_test_data *svm)
 	tell(PORT_L1, 2);
 }
 
-/* The places at which what runs above can be stopped, from the start. */
-#define TO_L1		PORT_L1
-#define TO_GIF_CLEAR	TO_L1, PORT_GIF_CLEAR
-#define TO_L2		TO_GIF_CLEAR, PORT_GIF_CLEAR, PORT_L1, PORT_L2
-#define L2_TO_END	PORT_L2, PORT_EXIT, PORT_L1
+/* From the start to a place at which something is to be sent. */
+#define ASSERT_RUNS_TO_GIF_CLEAR(ap)	ASSERT_RUNS_TO(ap, PORT_L1, PORT_GIF_CLEAR)
+#define ASSERT_RUNS_TO_L2(ap)						\
+	ASSERT_RUNS_TO(ap, PORT_L1, PORT_GIF_CLEAR, PORT_GIF_CLEAR, PORT_L1, PORT_L2)
 
 static u32 get_mp_state(struct kvm_vcpu *vcpu)
 {
@@ -200,7 +199,7 @@ TEST_F(l2_init, stopped)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_L2);
+	ASSERT_RUNS_TO_L2(ap);
 	ap_send(ap, MSI_DM_INIT);
 	EXPECT_TRUE(latched_init(ap->vcpu));
 	if (variant->intercepted)
@@ -232,7 +231,7 @@ TEST_F(l2_init, running)
 
 	l2_spins = true;
 	sync_global_to_guest(ap->vcpu->vm, l2_spins);
-	ASSERT_RUNS_TO(ap, TO_L2);
+	ASSERT_RUNS_TO_L2(ap);
 	ap_start(ap);
 	for (ms = 0; ms < LIMIT_MS && !READ_ONCE(*now); ms++)
 		usleep(1000);
@@ -249,7 +248,7 @@ TEST_F(l2_init, halted)
 
 	l2_halts = true;
 	sync_global_to_guest(ap->vcpu->vm, l2_halts);
-	ASSERT_RUNS_TO(ap, TO_L2);
+	ASSERT_RUNS_TO_L2(ap);
 	ap_start(ap);
 	EXPECT_SLEEPS(ap);
 	ap_send(ap, MSI_DM_INIT);
@@ -263,7 +262,7 @@ TEST_F(l2_init, pending_entry)
 	struct vmcb *vmcb = self->svm->vmcb_hva;
 	struct kvm_regs regs;
 
-	ASSERT_RUNS_TO(ap, TO_L2);
+	ASSERT_RUNS_TO_L2(ap);
 	set_pending_entry(ap->vcpu, INJECTED_VECTOR | SVM_EVTINJ_TYPE_INTR | SVM_EVTINJ_VALID);
 	vcpu_regs_get(ap->vcpu, &regs);
 	ap_send(ap, MSI_DM_INIT);
@@ -287,7 +286,7 @@ TEST_F(l2_init, get_mp_state)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_L2);
+	ASSERT_RUNS_TO_L2(ap);
 	vcpu_run_complete_io(ap->vcpu);
 	ap_send(ap, MSI_DM_INIT);
 	EXPECT_EQ(variant->intercepted || variant->bsp ? KVM_MP_STATE_RUNNABLE :
@@ -304,7 +303,7 @@ TEST_F(l2_init, restored)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_L2);
+	ASSERT_RUNS_TO_L2(ap);
 	ap_send(ap, MSI_DM_INIT);
 	svm_ap_restore(ap);
 	if (variant->intercepted)
@@ -318,7 +317,7 @@ TEST_F(l2_init, restored_pending_entry)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_L2);
+	ASSERT_RUNS_TO_L2(ap);
 	set_pending_entry(ap->vcpu, 0);
 	ap_send(ap, MSI_DM_INIT);
 	svm_ap_restore(ap);
@@ -364,7 +363,7 @@ TEST_F(gif_init, held)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_GIF_CLEAR);
+	ASSERT_RUNS_TO_GIF_CLEAR(ap);
 	ap_send(ap, MSI_DM_INIT);
 	EXPECT_TRUE(latched_init(ap->vcpu));
 	ASSERT_RUNS_TO(ap, PORT_GIF_CLEAR);
@@ -378,7 +377,7 @@ TEST_F(gif_init, restored)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_GIF_CLEAR);
+	ASSERT_RUNS_TO_GIF_CLEAR(ap);
 	ap_send(ap, MSI_DM_INIT);
 	svm_ap_restore(ap);
 	EXPECT_TRUE(latched_init(ap->vcpu));
@@ -408,7 +407,7 @@ TEST_F(sipi, in_l1)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_L1);
+	ASSERT_RUNS_TO(ap, PORT_L1);
 	ap_send(ap, MSI_DM_STARTUP | OTHER_VECTOR);
 	ASSERT_RUNS_TO(ap, PORT_GIF_CLEAR, PORT_GIF_CLEAR, PORT_L1);
 	ap_send(ap, MSI_DM_INIT);
@@ -419,7 +418,7 @@ TEST_F(sipi, gif_clear)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_GIF_CLEAR);
+	ASSERT_RUNS_TO_GIF_CLEAR(ap);
 	ap_send(ap, MSI_DM_STARTUP | OTHER_VECTOR);
 	ASSERT_RUNS_TO(ap, PORT_GIF_CLEAR);
 	ap_send(ap, MSI_DM_INIT);
@@ -430,9 +429,9 @@ TEST_F(sipi, in_l2)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_L2);
+	ASSERT_RUNS_TO_L2(ap);
 	ap_send(ap, MSI_DM_STARTUP | OTHER_VECTOR);
-	ASSERT_RUNS_TO(ap, L2_TO_END);
+	ASSERT_RUNS_TO(ap, PORT_L2, PORT_EXIT, PORT_L1);
 	ap_send(ap, MSI_DM_INIT);
 	ASSERT_TAKES_INIT(ap);
 }
@@ -441,10 +440,10 @@ TEST_F(sipi, pending_entry)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_L2);
+	ASSERT_RUNS_TO_L2(ap);
 	set_pending_entry(ap->vcpu, 0);
 	ap_send(ap, MSI_DM_STARTUP | OTHER_VECTOR);
-	ASSERT_RUNS_TO(ap, L2_TO_END);
+	ASSERT_RUNS_TO(ap, PORT_L2, PORT_EXIT, PORT_L1);
 	ap_send(ap, MSI_DM_INIT);
 	ASSERT_TAKES_INIT(ap);
 }
@@ -484,7 +483,7 @@ TEST_F(l2_sipi, in_front_of_init)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_L2);
+	ASSERT_RUNS_TO_L2(ap);
 	ap_send(ap, MSI_DM_STARTUP | OTHER_VECTOR);
 	ap_send(ap, MSI_DM_INIT);
 	if (variant->intercepted)
@@ -501,7 +500,7 @@ TEST_F(l2_sipi, behind_init)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_L2);
+	ASSERT_RUNS_TO_L2(ap);
 	ap_send(ap, MSI_DM_INIT);
 	ap_send(ap, MSI_DM_STARTUP | AP_VECTOR);
 	if (variant->intercepted)
@@ -515,7 +514,7 @@ TEST_F(l2_sipi, behind_init_pending_entry)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_L2);
+	ASSERT_RUNS_TO_L2(ap);
 	set_pending_entry(ap->vcpu, 0);
 	ap_send(ap, MSI_DM_INIT);
 	ap_send(ap, MSI_DM_STARTUP | AP_VECTOR);
@@ -595,7 +594,7 @@ TEST_F(gif_sipi, at_once)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_GIF_CLEAR);
+	ASSERT_RUNS_TO_GIF_CLEAR(ap);
 	ap_send(ap, MSI_DM_INIT);
 	ap_send(ap, MSI_DM_STARTUP | AP_VECTOR);
 	ASSERT_RUNS_TO(ap, PORT_GIF_CLEAR);
@@ -608,7 +607,7 @@ TEST_F(gif_sipi, later)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_GIF_CLEAR);
+	ASSERT_RUNS_TO_GIF_CLEAR(ap);
 	ap_send(ap, MSI_DM_INIT);
 	ASSERT_RUNS_TO(ap, PORT_GIF_CLEAR);
 	ap_send(ap, MSI_DM_STARTUP | AP_VECTOR);
@@ -622,7 +621,7 @@ TEST_F(gif_sipi, after_exit)
 
 	intercept = 1ULL << INTERCEPT_INIT;
 	sync_global_to_guest(ap->vcpu->vm, intercept);
-	ASSERT_RUNS_TO(ap, TO_L2);
+	ASSERT_RUNS_TO_L2(ap);
 	ap_send(ap, MSI_DM_INIT);
 	ASSERT_EQ(PORT_EXIT, run_or_wait_for_sipi(ap));
 	EXPECT_EQ(SVM_EXIT_INIT, ap_told(ap));
@@ -634,7 +633,7 @@ TEST_F(gif_sipi, cancelled_by_init)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_GIF_CLEAR);
+	ASSERT_RUNS_TO_GIF_CLEAR(ap);
 	ap_send(ap, MSI_DM_INIT);
 	ap_send(ap, MSI_DM_STARTUP | AP_VECTOR);
 	ASSERT_RUNS_TO(ap, PORT_GIF_CLEAR);
@@ -647,7 +646,7 @@ TEST_F(gif_sipi, in_front_of_init)
 {
 	struct ap *ap = &self->ap;
 
-	ASSERT_RUNS_TO(ap, TO_GIF_CLEAR);
+	ASSERT_RUNS_TO_GIF_CLEAR(ap);
 	ap_send(ap, MSI_DM_STARTUP | AP_VECTOR);
 	ASSERT_RUNS_TO(ap, PORT_GIF_CLEAR);
 	ap_send(ap, MSI_DM_INIT);
