@@ -93,6 +93,7 @@ struct ap {
 	long again;	/* KVM_RUN returned -EAGAIN so often */
 	int err;	/* what ended the thread: an errno, or 0 for an exit */
 	bool ended;
+	bool stop;	/* to end even if it spins */
 };
 
 static inline void wake_only(int sig)
@@ -108,8 +109,9 @@ static inline void *ap_run(void *arg)
 			ap->err = 0;
 			break;
 		}
-		if (errno != EAGAIN) {
-			ap->err = errno;
+		/* A signal that comes between two calls ends neither. */
+		if (errno != EAGAIN || READ_ONCE(ap->stop)) {
+			ap->err = errno == EAGAIN ? EINTR : errno;
 			break;
 		}
 		WRITE_ONCE(ap->again, ap->again + 1);
@@ -124,6 +126,7 @@ static inline void ap_start(struct ap *ap)
 
 	ap->again = 0;
 	ap->ended = false;
+	ap->stop = false;
 	sigaction(SIGUSR1, &sa, NULL);
 	TEST_ASSERT(!pthread_create(&ap->thread, NULL, ap_run, ap), "pthread_create");
 }
@@ -146,6 +149,7 @@ static inline bool ap_stop(struct ap *ap)
 {
 	int ms;
 
+	WRITE_ONCE(ap->stop, true);
 	for (ms = 0; ms < LIMIT_MS && !READ_ONCE(ap->ended); ms += 10) {
 		pthread_kill(ap->thread, SIGUSR1);
 		usleep(10000);

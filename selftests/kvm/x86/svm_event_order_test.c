@@ -439,7 +439,7 @@ static void leave(struct tested *t)
 
 static void restore(struct tested *t)
 {
-	svm_ap_restore(&t->ap);
+	nested_ap_restore(&t->ap);
 }
 
 static void enter(struct tested *t)

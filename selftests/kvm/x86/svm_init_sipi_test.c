@@ -61,14 +61,6 @@ static void l1_code(struct svm_test_data *svm)
 #define ASSERT_RUNS_TO_L2(ap)						\
 	ASSERT_RUNS_TO(ap, PORT_L1, PORT_GIF_CLEAR, PORT_GIF_CLEAR, PORT_L1, PORT_L2)
 
-static u32 get_mp_state(struct kvm_vcpu *vcpu)
-{
-	struct kvm_mp_state state;
-
-	vcpu_mp_state_get(vcpu, &state);
-	return state.mp_state;
-}
-
 /* Whether the AP comes to wait for SIPI, and stays there. */
 static bool waits_for_sipi(struct ap *ap)
 {
@@ -77,7 +69,7 @@ static bool waits_for_sipi(struct ap *ap)
 	for (i = 0; i < LIMIT_MS / 20 && waits < 3; i++) {
 		if (ap_run_for(ap, 20) != -EINTR)
 			return false;
-		waits += get_mp_state(ap->vcpu) == KVM_MP_STATE_INIT_RECEIVED;
+		waits += mp_state_of(ap->vcpu) == KVM_MP_STATE_INIT_RECEIVED;
 	}
 	return waits == 3;
 }
@@ -89,7 +81,7 @@ static int run_or_wait_for_sipi(struct ap *ap)
 
 	for (i = 0; i < LIMIT_MS / 500 && port == -EINTR; i++) {
 		port = ap_run_for(ap, 500);
-		if (get_mp_state(ap->vcpu) == KVM_MP_STATE_INIT_RECEIVED)
+		if (mp_state_of(ap->vcpu) == KVM_MP_STATE_INIT_RECEIVED)
 			break;
 	}
 	return port;
@@ -114,7 +106,7 @@ do {									\
 		ap_send(ap, MSI_DM_STARTUP | AP_VECTOR);		\
 		ASSERT_STARTS(ap);					\
 	}								\
-	EXPECT_FALSE(latched_init((ap)->vcpu));				\
+	EXPECT_FALSE(init_is_latched((ap)->vcpu));				\
 	EXPECT_EQ(KVM_STATE_NESTED_GIF_SET, nested_flags((ap)->vcpu));	\
 } while (0)
 
@@ -123,7 +115,7 @@ do {									\
 do {									\
 	ASSERT_EQ(PORT_EXIT, ap_port(ap));				\
 	EXPECT_EQ(SVM_EXIT_INIT, ap_told(ap));				\
-	EXPECT_TRUE(latched_init((ap)->vcpu));				\
+	EXPECT_TRUE(init_is_latched((ap)->vcpu));				\
 	EXPECT_EQ(0, nested_flags((ap)->vcpu));				\
 	ASSERT_TAKES_INIT(ap);						\
 } while (0)
@@ -201,7 +193,7 @@ TEST_F(l2_init, stopped)
 
 	ASSERT_RUNS_TO_L2(ap);
 	ap_send(ap, MSI_DM_INIT);
-	EXPECT_TRUE(latched_init(ap->vcpu));
+	EXPECT_TRUE(init_is_latched(ap->vcpu));
 	if (variant->intercepted)
 		ASSERT_EXITS_THEN_TAKES_INIT(ap);
 	else
@@ -266,9 +258,9 @@ TEST_F(l2_init, pending_entry)
 	set_pending_entry(ap->vcpu, INJECTED_VECTOR | SVM_EVTINJ_TYPE_INTR | SVM_EVTINJ_VALID);
 	vcpu_regs_get(ap->vcpu, &regs);
 	ap_send(ap, MSI_DM_INIT);
-	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, get_mp_state(ap->vcpu));
+	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, mp_state_of(ap->vcpu));
 	EXPECT_TRUE(nested_flags(ap->vcpu) & KVM_STATE_NESTED_RUN_PENDING);
-	EXPECT_TRUE(latched_init(ap->vcpu));
+	EXPECT_TRUE(init_is_latched(ap->vcpu));
 
 	if (variant->intercepted) {
 		ASSERT_EXITS_THEN_TAKES_INIT(ap);
@@ -290,8 +282,8 @@ TEST_F(l2_init, get_mp_state)
 	vcpu_run_complete_io(ap->vcpu);
 	ap_send(ap, MSI_DM_INIT);
 	EXPECT_EQ(variant->intercepted || variant->bsp ? KVM_MP_STATE_RUNNABLE :
-		  KVM_MP_STATE_INIT_RECEIVED, get_mp_state(ap->vcpu));
-	EXPECT_EQ(variant->intercepted, latched_init(ap->vcpu));
+		  KVM_MP_STATE_INIT_RECEIVED, mp_state_of(ap->vcpu));
+	EXPECT_EQ(variant->intercepted, init_is_latched(ap->vcpu));
 	EXPECT_EQ(variant->intercepted ? 0 : KVM_STATE_NESTED_GIF_SET, nested_flags(ap->vcpu));
 	if (variant->intercepted)
 		ASSERT_EXITS_THEN_TAKES_INIT(ap);
@@ -305,7 +297,7 @@ TEST_F(l2_init, restored)
 
 	ASSERT_RUNS_TO_L2(ap);
 	ap_send(ap, MSI_DM_INIT);
-	svm_ap_restore(ap);
+	nested_ap_restore(ap);
 	if (variant->intercepted)
 		ASSERT_EXITS_THEN_TAKES_INIT(ap);
 	else
@@ -320,9 +312,9 @@ TEST_F(l2_init, restored_pending_entry)
 	ASSERT_RUNS_TO_L2(ap);
 	set_pending_entry(ap->vcpu, 0);
 	ap_send(ap, MSI_DM_INIT);
-	svm_ap_restore(ap);
+	nested_ap_restore(ap);
 	EXPECT_TRUE(nested_flags(ap->vcpu) & KVM_STATE_NESTED_RUN_PENDING);
-	EXPECT_TRUE(latched_init(ap->vcpu));
+	EXPECT_TRUE(init_is_latched(ap->vcpu));
 	if (variant->intercepted)
 		ASSERT_EXITS_THEN_TAKES_INIT(ap);
 	else
@@ -365,11 +357,11 @@ TEST_F(gif_init, held)
 
 	ASSERT_RUNS_TO_GIF_CLEAR(ap);
 	ap_send(ap, MSI_DM_INIT);
-	EXPECT_TRUE(latched_init(ap->vcpu));
+	EXPECT_TRUE(init_is_latched(ap->vcpu));
 	ASSERT_RUNS_TO(ap, PORT_GIF_CLEAR);
-	EXPECT_TRUE(latched_init(ap->vcpu));
-	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, get_mp_state(ap->vcpu));
-	EXPECT_TRUE(latched_init(ap->vcpu));
+	EXPECT_TRUE(init_is_latched(ap->vcpu));
+	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, mp_state_of(ap->vcpu));
+	EXPECT_TRUE(init_is_latched(ap->vcpu));
 	ASSERT_TAKES_INIT(ap);
 }
 
@@ -379,11 +371,11 @@ TEST_F(gif_init, restored)
 
 	ASSERT_RUNS_TO_GIF_CLEAR(ap);
 	ap_send(ap, MSI_DM_INIT);
-	svm_ap_restore(ap);
-	EXPECT_TRUE(latched_init(ap->vcpu));
+	nested_ap_restore(ap);
+	EXPECT_TRUE(init_is_latched(ap->vcpu));
 	EXPECT_EQ(0, nested_flags(ap->vcpu));
 	ASSERT_RUNS_TO(ap, PORT_GIF_CLEAR);
-	EXPECT_TRUE(latched_init(ap->vcpu));
+	EXPECT_TRUE(init_is_latched(ap->vcpu));
 	ASSERT_TAKES_INIT(ap);
 }
 
@@ -518,7 +510,7 @@ TEST_F(l2_sipi, behind_init_pending_entry)
 	set_pending_entry(ap->vcpu, 0);
 	ap_send(ap, MSI_DM_INIT);
 	ap_send(ap, MSI_DM_STARTUP | AP_VECTOR);
-	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, get_mp_state(ap->vcpu));
+	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, mp_state_of(ap->vcpu));
 	if (variant->intercepted)
 		ASSERT_EXITS_THEN_TAKES_INIT(ap);
 	else
@@ -598,7 +590,7 @@ TEST_F(gif_sipi, at_once)
 	ap_send(ap, MSI_DM_INIT);
 	ap_send(ap, MSI_DM_STARTUP | AP_VECTOR);
 	ASSERT_RUNS_TO(ap, PORT_GIF_CLEAR);
-	EXPECT_TRUE(latched_init(ap->vcpu));
+	EXPECT_TRUE(init_is_latched(ap->vcpu));
 	ASSERT_STARTS_IF(ap, self->kept);
 }
 
