@@ -178,11 +178,20 @@ TEST_F(sipi_behind_init, later_init_cancels)
 	}
 }
 
-/* As a monitor resets an AP. An INIT that comes then finds no SIPI behind it. */
+/* As a monitor resets an AP, while it is in SMM. */
+static void reset(struct ap *ap, u32 mp_state)
+{
+	struct kvm_vcpu_events events = { .flags = KVM_VCPUEVENT_VALID_SMM };
+	struct kvm_mp_state state = { .mp_state = mp_state };
+
+	vcpu_run_complete_io(ap->vcpu);
+	vcpu_events_set(ap->vcpu, &events);
+	vcpu_mp_state_set(ap->vcpu, &state);
+}
+
+/* An INIT that comes later finds no SIPI behind it. */
 TEST_F(sipi_behind_init, reset_cancels)
 {
-	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_UNINITIALIZED };
-	struct kvm_vcpu_events events = { .flags = KVM_VCPUEVENT_VALID_SMM };
 	int look;
 
 	for (look = 0; look < 2; look++) {
@@ -190,9 +199,7 @@ TEST_F(sipi_behind_init, reset_cancels)
 		send_init_sipi_sipi(&self->ap);
 		if (look)
 			EXPECT_EQ(KVM_MP_STATE_RUNNABLE, mp_state_of(self->ap.vcpu));
-		vcpu_run_complete_io(self->ap.vcpu);
-		vcpu_events_set(self->ap.vcpu, &events);
-		vcpu_mp_state_set(self->ap.vcpu, &state);
+		reset(&self->ap, KVM_MP_STATE_UNINITIALIZED);
 		EXPECT_FALSE(init_is_latched(self->ap.vcpu));
 		EXPECT_NO_SIPI(&self->ap);
 		ap_start(&self->ap);
@@ -200,6 +207,18 @@ TEST_F(sipi_behind_init, reset_cancels)
 		ap_send(&self->ap, MSI_DM_INIT);
 		EXPECT_WAITS_FOR_SIPI(&self->ap);
 	}
+}
+
+/* Nor does a vCPU that is told to wait for SIPI find the one that was kept. */
+TEST_F(sipi_behind_init, reset_to_wait_for_sipi)
+{
+	START_IN_SMM(&self->ap);
+	send_init_sipi_sipi(&self->ap);
+	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, mp_state_of(self->ap.vcpu));
+	reset(&self->ap, KVM_MP_STATE_INIT_RECEIVED);
+	EXPECT_FALSE(init_is_latched(self->ap.vcpu));
+	EXPECT_NO_SIPI(&self->ap);
+	EXPECT_STARTS_IF(false, &self->ap);
 }
 
 /* What is reported is what is kept, and is what restores it; more than once, if need be. */
