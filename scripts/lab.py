@@ -39,7 +39,7 @@ class Manifest:
         slower = MACHINES[vendor].slower
         last = None
 
-        for n, text in enumerate(open(path), 1):
+        for n, text in enumerate(pathlib.Path(path).read_text().splitlines(), 1):
             words = text.split()
             if not words or words[0].startswith("#"):
                 continue
@@ -296,7 +296,8 @@ def seen(manifest, results, variant, test):
     r = results.get((variant, test))
     if r is None:
         return "not run"
-    return f"fails: {len(r.failed_cases)} cases" if r.verdict == "fail" else r.verdict
+    cases = len(r.failed_cases)
+    return f"fails: {cases} case{'s'[cases == 1:]}" if r.verdict == "fail" else r.verdict
 
 
 def table(report, manifests, results, only):

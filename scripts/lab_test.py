@@ -15,10 +15,36 @@ import lab  # noqa: E402
 MANIFEST = """
 our ours_test 10
   fails before-x fixture.case
+our@intel vmx_test 10
+  fails before-y fixture.nested
+our@amd svm_test 10
+piece kick ours_test before-x
+piece@intel init-sipi vmx_test before-y
 kernel quick_test
+kernel@intel quick_vmx_test
 leave slow_test takes long
 broken odd_test fails everywhere
+broken@intel strange_test fails on Bochs
 """
+
+
+class Silent:
+    """A machine that says this, and then nothing more, but doesn't end; or does."""
+
+    def __init__(self, said, ends):
+        self.said, self.ends, self.killed = list(said), ends, False
+
+    def read(self):
+        return self.said.pop(0) if self.said else b"" if self.ends else None
+
+    def finish(self):
+        self.ends = True
+
+    def kill(self):
+        self.killed = True
+
+    def hints(self):
+        return ["VMFAIL: a reason"]
 
 
 class Judge(unittest.TestCase):
@@ -26,8 +52,10 @@ class Judge(unittest.TestCase):
         with tempfile.NamedTemporaryFile("w") as f:
             f.write(MANIFEST)
             f.flush()
-            self.manifest = lab.Manifest(f.name)
-        self.machine = lab.Machine([], None)
+            self.manifest = lab.Manifest(f.name, "amd")
+            self.intel = lab.Manifest(f.name, "intel")
+        lab.OURS.update(self.manifest.ours, self.intel.ours)
+        self.machine = lab.Run("/dev/null")
 
     def boot(self, variant, test, rc, *lines):
         for text in (f"@@ loaded {variant}", f"@@ begin {test}", *lines, f"@@ end {test} {rc}"):
@@ -37,7 +65,7 @@ class Judge(unittest.TestCase):
         report = lab.Report()
         with contextlib.redirect_stdout(io.StringIO()):
             if variant:
-                lab.judge_ours(report, self.manifest, self.machine.results, variant, "6.12")
+                lab.judge_ours(report, self.manifest, self.machine.results, variant, "6.12 amd")
             lab.judge_kernel(report, self.manifest, self.machine.results, kernel, "6.12")
         return report.passed, report.failed, report.skipped
 
@@ -110,7 +138,75 @@ class Judge(unittest.TestCase):
             f.write("leave some_test\n")
             f.flush()
             with self.assertRaises(SystemExit):
-                lab.Manifest(f.name)
+                lab.Manifest(f.name, "amd")
+
+    def refused(self, text):
+        with tempfile.NamedTemporaryFile("w") as f:
+            f.write(text)
+            f.flush()
+            with self.assertRaises(SystemExit):
+                lab.Manifest(f.name, "amd")
+
+    def test_manifest_refuses(self):
+        self.refused("our@arm some_test 10\n")
+        self.refused("our some_test\n")
+        self.refused("piece kick some_test before-x\n")
+        self.refused("our some_test 10\n  fails before-x a.b\npiece kitchen some_test before-x\n")
+
+    def test_vendors(self):
+        self.assertEqual(sorted(self.manifest.ours), ["ours_test", "svm_test"])
+        self.assertEqual(sorted(self.intel.ours), ["ours_test", "vmx_test"])
+        self.assertEqual(self.manifest.quick, ["quick_test"])
+        self.assertEqual(self.intel.quick, ["quick_test", "quick_vmx_test"])
+        self.assertIn("strange_test", self.intel.broken)
+        self.assertNotIn("strange_test", self.manifest.broken)
+        self.assertEqual(self.intel.limit("ours_test", 4), 4 * self.manifest.limit("ours_test", 1))
+
+    def test_fails_of_the_other_vendors_test(self):
+        """The line after a test that is not ours says nothing of the test before it."""
+        self.assertEqual(self.manifest.ours["ours_test"], {"before-x": {"fixture.case"}})
+        self.assertEqual(self.manifest.pieces, {"kick": [("ours_test", "before-x")]})
+
+    def test_plan(self):
+        built = ["ours_test", "quick_test", "slow_test", "svm_test", "vmx_test"]
+        _, runs = lab.plan(self.manifest, "run", ["rust", "c", "before-x", "before-y"], built, 1)
+        self.assertEqual(runs, [("rust", "ours_test"), ("rust", "svm_test"), ("rust", "quick_test"),
+                                ("c", "ours_test"), ("before-x", "ours_test")])
+        _, runs = lab.plan(self.intel, "check", ["rust", "before-x", "before-y"], built, 4)
+        self.assertEqual(runs, [("rust", "ours_test"), ("rust", "vmx_test"), ("rust", "quick_test"),
+                                ("before-x", "ours_test"), ("before-y", "vmx_test")])
+
+    def test_hang(self):
+        machine = Silent([b"@@ loaded rust\n@@ begin ours_test\nlast word\n"], ends=False)
+        run = lab.Run("/dev/null", silence=0.1)
+        run.run(machine)
+        self.assertTrue(machine.killed)
+        self.assertIn("last words: last word", run.errors)
+        self.assertIn("VMFAIL: a reason", run.errors)
+
+    def test_end_before_the_plan(self):
+        run = lab.Run("/dev/null")
+        run.run(Silent([b"@@ loaded rust\n"], ends=True))
+        self.assertIn("the machine ended before its plan", run.errors)
+
+    def test_end(self):
+        run = lab.Run("/dev/null")
+        run.run(Silent([b"@@ loaded rust\n@@ done\n"], ends=False))
+        self.assertEqual(run.errors, [])
+
+    def table(self):
+        report, out = lab.Report(), io.StringIO()
+        with contextlib.redirect_stdout(out):
+            lab.table(report, {"amd": self.manifest}, {"amd": self.machine.results}, [])
+        return report.failed, out.getvalue()
+
+    def test_table(self):
+        self.boot("rust", "ours_test", 0)
+        self.boot("before-x", "ours_test", 1, "not ok 2 fixture.case")
+        failed, text = self.table()
+        # Four pieces have no test.
+        self.assertEqual(failed, 4)
+        self.assertRegex(text, r"kick +amd +ours_test +x +fails: 1 case +not run +pass")
 
 
 if __name__ == "__main__":

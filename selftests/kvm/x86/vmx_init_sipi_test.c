@@ -41,6 +41,8 @@ static u8 l2_stack[L2_STACK_SIZE] __aligned(16);
 static void l2_code(void)
 {
 	tell(PORT_L2, 0);
+	/* Bochs interrupts nobody who has interrupts off, a guest neither. */
+	asm volatile("sti");
 	while (READ_ONCE(l2_spins))
 		WRITE_ONCE(spins, spins + 1);
 	tell(PORT_L2, 1);
