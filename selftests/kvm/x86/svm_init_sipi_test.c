@@ -395,6 +395,15 @@ FIXTURE_TEARDOWN(sipi)
 	destroy(&self->ap);
 }
 
+/* Not by an INIT: that would drop it. */
+#define ASSERT_NO_SIPI_LEFT(ap)						\
+do {									\
+	struct kvm_mp_state __wait = { .mp_state = KVM_MP_STATE_INIT_RECEIVED }; \
+									\
+	vcpu_mp_state_set((ap)->vcpu, &__wait);				\
+	ASSERT_TRUE(waits_for_sipi(ap));				\
+} while (0)
+
 TEST_F(sipi, in_l1)
 {
 	struct ap *ap = &self->ap;
@@ -402,8 +411,7 @@ TEST_F(sipi, in_l1)
 	ASSERT_RUNS_TO(ap, PORT_L1);
 	ap_send(ap, MSI_DM_STARTUP | OTHER_VECTOR);
 	ASSERT_RUNS_TO(ap, PORT_GIF_CLEAR, PORT_GIF_CLEAR, PORT_L1);
-	ap_send(ap, MSI_DM_INIT);
-	ASSERT_TAKES_INIT(ap);
+	ASSERT_NO_SIPI_LEFT(ap);
 }
 
 TEST_F(sipi, gif_clear)
@@ -412,9 +420,8 @@ TEST_F(sipi, gif_clear)
 
 	ASSERT_RUNS_TO_GIF_CLEAR(ap);
 	ap_send(ap, MSI_DM_STARTUP | OTHER_VECTOR);
-	ASSERT_RUNS_TO(ap, PORT_GIF_CLEAR);
-	ap_send(ap, MSI_DM_INIT);
-	ASSERT_TAKES_INIT(ap);
+	ASSERT_RUNS_TO(ap, PORT_GIF_CLEAR, PORT_L1);
+	ASSERT_NO_SIPI_LEFT(ap);
 }
 
 TEST_F(sipi, in_l2)
@@ -424,8 +431,7 @@ TEST_F(sipi, in_l2)
 	ASSERT_RUNS_TO_L2(ap);
 	ap_send(ap, MSI_DM_STARTUP | OTHER_VECTOR);
 	ASSERT_RUNS_TO(ap, PORT_L2, PORT_EXIT, PORT_L1);
-	ap_send(ap, MSI_DM_INIT);
-	ASSERT_TAKES_INIT(ap);
+	ASSERT_NO_SIPI_LEFT(ap);
 }
 
 TEST_F(sipi, pending_entry)
@@ -436,8 +442,7 @@ TEST_F(sipi, pending_entry)
 	set_pending_entry(ap->vcpu, 0);
 	ap_send(ap, MSI_DM_STARTUP | OTHER_VECTOR);
 	ASSERT_RUNS_TO(ap, PORT_L2, PORT_EXIT, PORT_L1);
-	ap_send(ap, MSI_DM_INIT);
-	ASSERT_TAKES_INIT(ap);
+	ASSERT_NO_SIPI_LEFT(ap);
 }
 
 /* INIT and SIPI, both while L2 is stopped. */
