@@ -9,6 +9,7 @@ each defect put back. VENDOR in the environment: amd, intel, or both. Prints a l
 each piece's tests saw, then 'N passed, N failed, N skipped'. Runs in the sysroot.
 """
 
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -135,9 +136,9 @@ def plan(manifest, mode, variants, built, slower):
     return lines, runs
 
 
-def initramfs(directory, variants, lines, tests):
+def initramfs(directory, vendor, variants, lines, tests):
     """Packs busybox, the modules, these tests and the plan."""
-    root = directory / "initramfs"
+    root = directory / f"initramfs-{vendor}"
     shutil.rmtree(root, ignore_errors=True)
     for d in ("bin", "lib", "t", "proc", "sys", "dev", "tmp"):
         (root / d).mkdir(parents=True)
@@ -154,7 +155,7 @@ def initramfs(directory, variants, lines, tests):
         for m in modules.glob("*.ko"):
             shutil.copy(m, root / "lib" / name / m.name)
     (root / "plan").write_text("\n".join(lines) + "\n")
-    image = directory / "initramfs.cpio"
+    image = directory / f"initramfs-{vendor}.cpio"
     with open(image, "wb") as out:
         names = subprocess.run(["find", "."], cwd=root, capture_output=True, check=True).stdout
         subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=root, input=names, stdout=out, check=True)
@@ -165,8 +166,8 @@ def initramfs(directory, variants, lines, tests):
 class Run:
     """One boot: reads the serial line, knows which variant and test it belongs to."""
 
-    def __init__(self, log, silence=SILENCE):
-        self.log, self.silence = log, silence
+    def __init__(self, log, vendor, silence=SILENCE):
+        self.log, self.vendor, self.silence = log, vendor, silence
         self.results, self.variant, self.test = {}, None, None
         self.started, self.kernel, self.errors, self.said = time.monotonic(), "?", [], time.monotonic()
         self.done, self.last = False, []
@@ -194,7 +195,7 @@ class Run:
         elif words[:2] == ["@@", "begin"]:
             self.test = self.results[self.variant, words[2]] = Result()
             self.began = time.monotonic()
-            self.progress(f"{self.variant}: {words[2]}")
+            self.progress(f"{self.vendor}: {self.variant}: {words[2]}")
         elif words[:2] == ["@@", "end"] and self.test:
             self.test.rc = int(words[3])
             self.test.took = time.monotonic() - self.began
@@ -323,18 +324,17 @@ def table(report, manifests, results, only):
     print()
 
 
-def boot(vendor, mode, line, kernel, directory, variants, manifest, built):
+def boot(vendor, mode, kernel, directory, variants, manifest, built):
     """One vendor's boot: what ran, and what was meant to."""
     kind = MACHINES[vendor]
     lines, runs = plan(manifest, mode, variants, built, kind.slower)
     if not runs:
         return None, runs
-    log = directory / f"{mode}-{vendor}.log"
-    image = initramfs(directory, variants, lines, {t for _, t in runs})
-    run = Run(log, max(manifest.limit(t, kind.slower) for _, t in runs) + SILENCE)
+    image = initramfs(directory, vendor, variants, lines, {t for _, t in runs})
+    longest = max(manifest.limit(t, kind.slower) for _, t in runs)
+    run = Run(directory / f"{mode}-{vendor}.log", vendor, longest + SILENCE)
     run.run(kind(kernel, image, "loglevel=5", directory))
-    print(f"# Linux {run.kernel}, {kind.name}, {time.monotonic() - run.started:.0f} s, "
-          f"serial log: {log.relative_to(PROJECT)}", flush=True)
+    run.took = time.monotonic() - run.started
     return run, runs
 
 
@@ -354,7 +354,7 @@ def main():
     variants = {a.split("=")[0]: pathlib.Path(a.split("=")[1]) for a in sys.argv[5:]}
     built = sorted(t.name for t in (directory / "tests").iterdir() if t.suffix != ".ko")
     if mode == "shell":
-        image = initramfs(directory, variants, [f"load {v}\nshell {v}" for v in variants], built)
+        image = initramfs(directory, "amd", variants, [f"load {v}\nshell {v}" for v in variants], built)
         os.execvp("qemu-system-x86_64", Qemu.command(kernel, image, "loglevel=4"))
 
     vendors = list(MACHINES) if os.environ.get("VENDOR", "both") == "both" else [os.environ["VENDOR"]]
@@ -368,12 +368,16 @@ def main():
     if unknown:
         sys.exit(f"error: TESTS: no such selftest: {' '.join(sorted(unknown))}")
 
+    # A quick run boots both at once: most of their time they wait. The long one has the machine to each.
+    with concurrent.futures.ThreadPoolExecutor(len(vendors) if mode == "run" else 1) as pool:
+        boots = [(v, pool.submit(boot, v, mode, kernel, directory, variants, manifests[v], built)) for v in vendors]
     report, results = Report(), {}
-    for vendor in vendors:
-        manifest = manifests[vendor]
-        run, runs = boot(vendor, mode, line, kernel, directory, variants, manifest, built)
+    for vendor, booted in boots:
+        manifest, (run, runs) = manifests[vendor], booted.result()
         if run is None:
             continue
+        print(f"# Linux {run.kernel}, {MACHINES[vendor].name}, {run.took:.0f} s, "
+              f"serial log: {run.log.relative_to(PROJECT)}", flush=True)
         results[vendor] = run.results
         judge(report, manifest, run, runs, variants, built, f"{line} {vendor:<5}")
         if mode == "check":

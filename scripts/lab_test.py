@@ -56,7 +56,7 @@ class Judge(unittest.TestCase):
             self.manifest = lab.Manifest(f.name, "amd")
             self.intel = lab.Manifest(f.name, "intel")
         lab.OURS.update(self.manifest.ours, self.intel.ours)
-        self.machine = lab.Run("/dev/null")
+        self.machine = lab.Run("/dev/null", "amd")
 
     def boot(self, variant, test, rc, *lines):
         for text in (f"@@ loaded {variant}", f"@@ begin {test}", *lines, f"@@ end {test} {rc}"):
@@ -181,19 +181,19 @@ class Judge(unittest.TestCase):
 
     def test_hang(self):
         machine = Silent([b"@@ loaded rust\n@@ begin ours_test\nlast word\n"], ends=False)
-        run = lab.Run("/dev/null", silence=0.1)
+        run = lab.Run("/dev/null", "amd", silence=0.1)
         run.run(machine)
         self.assertTrue(machine.killed)
         self.assertIn("last words: last word", run.errors)
         self.assertIn("VMFAIL: a reason", run.errors)
 
     def test_end_before_the_plan(self):
-        run = lab.Run("/dev/null")
+        run = lab.Run("/dev/null", "amd")
         run.run(Silent([b"@@ loaded rust\n"], ends=True))
         self.assertIn("the machine ended before its plan", run.errors)
 
     def test_end(self):
-        run = lab.Run("/dev/null")
+        run = lab.Run("/dev/null", "amd")
         run.run(Silent([b"@@ loaded rust\n@@ done\n"], ends=False))
         self.assertEqual(run.errors, [])
 
