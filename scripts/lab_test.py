@@ -19,6 +19,7 @@ our@intel vmx_test 10
   fails before-y fixture.nested
 our@amd svm_test 10
 piece kick ours_test before-x
+part@intel vmx_test -t nested
 piece@intel init-sipi vmx_test before-y
 kernel quick_test
 kernel@intel quick_vmx_test
@@ -178,6 +179,22 @@ class Judge(unittest.TestCase):
                                 ("rust", "quick_test"), ("before-x", "ours_test"), ("before-y", "vmx_test")])
         _, runs = lab.plan(self.manifest, "check", ["rust"], built, 1)
         self.assertEqual([t for _, t in runs], ["ours_test", "svm_test", "any_test", "other_test", "quick_test"])
+
+    def test_part(self):
+        """Of a part, only what was run must fail; but something must."""
+        built = ["ours_test", "vmx_test", "quick_test"]
+        lines, _ = lab.plan(self.intel, "run", ["rust", "before-y"], built, 4)
+        self.assertIn("test vmx_test 40 -t nested", lines)
+        lines, _ = lab.plan(self.intel, "check", ["rust", "before-y"], built, 4)
+        self.assertIn("test vmx_test 40", lines)
+        self.intel.ours["vmx_test"]["before-y"] = {"fixture.nested", "fixture.more"}
+        for output, right in (("not ok 1 fixture.nested", True), ("ok 1 fixture.nested", False),
+                              ("not ok 1 fixture.other", False)):
+            self.boot("before-y", "vmx_test", 1, output)
+            report = lab.Report()
+            with contextlib.redirect_stdout(io.StringIO()):
+                lab.judge_ours(report, self.intel, self.machine.results, "before-y", "6.12 intel")
+            self.assertEqual((report.passed, report.failed), (1, 0) if right else (0, 1), output)
 
     def test_hang(self):
         machine = Silent([b"@@ loaded rust\n@@ begin ours_test\nlast word\n"], ends=False)

@@ -113,7 +113,8 @@ export! {
         pmi::record(&unsafe { Pmc::from_raw(pmc) }, Source::Emulation)
     }
 
-    /// Delivers a PMI, if the APIC is in the kernel. The vCPU's thread.
+    /// Delivers a PMI, if the APIC is in the kernel. The vCPU's thread. Out of line: traces count it.
+    #[inline(never)]
     fn kvm_pmu_deliver_pmi(vcpu: *mut kvm_vcpu) {
         // SAFETY: C passes a live vCPU, on its thread.
         let own = unsafe { OwnVcpu::from_raw(vcpu) };
