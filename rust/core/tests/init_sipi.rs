@@ -2,6 +2,8 @@
 
 //! INIT and SIPI, over all states of the vCPU that takes them; and in sequences, against a model.
 #![cfg(not(loom))]
+// Conditions read as the rule does.
+#![allow(clippy::precedence, clippy::nonminimal_bool, clippy::type_complexity)]
 
 use kvm_event_core::init_sipi::{
     accept, is_init, requested_state, restore, save, send_init, send_sipi, set_state,

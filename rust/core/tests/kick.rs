@@ -2,6 +2,8 @@
 
 //! The kick, over all that it asks (semantics: KVM's Documentation/virt/kvm/vcpu-requests.rst).
 #![cfg(not(loom))]
+// Conditions read as the rule does.
+#![allow(clippy::precedence, clippy::nonminimal_bool, clippy::type_complexity)]
 
 use std::cell::Cell;
 

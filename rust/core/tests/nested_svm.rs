@@ -2,6 +2,8 @@
 
 //! SVM: every set of events that can be pending while L2 runs, in every state that matters.
 #![cfg(not(loom))]
+// Conditions read as the rule does.
+#![allow(clippy::precedence, clippy::nonminimal_bool, clippy::type_complexity)]
 
 use kvm_event_core::init_sipi::{send_init, send_sipi, Pending};
 use kvm_event_core::nested::{self, Outcome, Unfinished};

@@ -2,6 +2,8 @@
 
 //! Overflows, and delivery through the local vector table.
 #![cfg(not(loom))]
+// Conditions read as the rule does.
+#![allow(clippy::precedence, clippy::nonminimal_bool, clippy::type_complexity)]
 
 use kvm_event_core::lvt::{self, Apic, Lvt};
 use kvm_event_core::pmi::{found_by_perf, record, Counter, Source};
