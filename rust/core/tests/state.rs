@@ -25,7 +25,7 @@ fn a_hang() {
     let mut state = State {
         mode: Some(Mode::OutsideGuest),
         mp_state: Some(MpState::InitReceived),
-        requests: 1 << 14 | 1 << 17 | 1 << 9 | 1 << 63,
+        requests: (1 << 14) | (1 << 17) | (1 << 9) | (1 << 63),
         init: false,
         sipi: true,
         sipi_vector: 0x9a,
