@@ -36,9 +36,8 @@ class Manifest:
     """What selftests/manifest says of one vendor: see there."""
 
     def __init__(self, path, vendor):
-        self.ours, self.quick, self.some, self.seconds = {}, [], [], {}
-        self.left, self.broken, self.pieces, self.parts = {}, {}, {}, {}
-        self.every = MACHINES[vendor].every
+        self.ours, self.quick, self.seconds = {}, [], {}
+        self.left, self.broken, self.pieces = {}, {}, {}
         slower = MACHINES[vendor].slower
         last = None
 
@@ -63,10 +62,8 @@ class Manifest:
                     last.setdefault(rest[0], set()).update(rest[1:])
             elif verb == "piece" and len(rest) == 3 and rest[0] in PIECES:
                 self.pieces.setdefault(rest[0], []).append((rest[1], rest[2]))
-            elif verb == "part" and rest:
-                self.parts[rest[0]] = rest[1:]
-            elif verb in ("kernel", "check") and len(rest) == 1:
-                (self.quick if verb == "kernel" else self.some).append(rest[0])
+            elif verb == "kernel" and len(rest) == 1:
+                self.quick.append(rest[0])
             elif verb == "seconds" and len(rest) == 2:
                 self.seconds[rest[0]] = int(rest[1]) * slower
             elif verb in ("leave", "broken") and len(rest) > 1:
@@ -96,13 +93,10 @@ class Result:
             return "timeout"
         return {0: "pass", 4: "skip", None: "no end"}.get(self.rc, "fail")
 
-    def cases(self, verdict):
-        return {m.group(1).removeprefix("global.") for m in
-                (re.match(rf"{verdict} \d+ (?:- )?(\S+)", o) for o in self.output) if m}
-
     @property
     def failed_cases(self):
-        return self.cases("not ok")
+        return {m.group(1).removeprefix("global.") for m in
+                (re.match(r"not ok \d+ (?:- )?(\S+)", o) for o in self.output) if m}
 
     @property
     def reason(self):
@@ -116,8 +110,7 @@ class Result:
 def plan(manifest, mode, variants, built, slower):
     """The lines of /plan, and which (variant, test) it runs."""
     only = os.environ.get("TESTS", "").split()
-    kernel = [t for t in built if t not in OURS and (t not in manifest.left or t in only) and
-              (manifest.every or t in [*manifest.quick, *manifest.some, *only])]
+    kernel = [t for t in built if t not in OURS and (t not in manifest.left or t in only)]
     of_pieces = [(t, v) for pairs in manifest.pieces.values() for t, v in pairs]
     lines, runs = [], []
     for v in variants:
@@ -133,13 +126,10 @@ def plan(manifest, mode, variants, built, slower):
             tests = [t for t in manifest.ours if t in (t for t, _ in of_pieces)]
         else:
             tests = [t for t in manifest.ours if (t, v) in of_pieces]
-        # A quick run leaves out what a slow machine takes long for, or takes a part; a named test is run whole.
-        parts = manifest.parts if mode == "run" and not only else {}
-        tests = [t for t in tests if (not only or t in only) and parts.get(t) != ["later"]]
+        tests = [t for t in tests if not only or t in only]
         if not tests:
             continue
-        lines += [f"load {v}", *(" ".join(["test", t, str(manifest.limit(t, slower)), *parts.get(t, [])])
-                                 for t in tests), f"unload {v}"]
+        lines += [f"load {v}", *(f"test {t} {manifest.limit(t, slower)}" for t in tests), f"unload {v}"]
         runs += [(v, t) for t in tests]
     return lines, runs
 
@@ -272,12 +262,10 @@ def judge_ours(report, manifest, results, variant, line):
             continue
         what = f"{line} {variant:<8} {test:<28} {r.took:5.1f} s"
         if variant in fails:
-            # Of a part, what was run; which must have been something.
-            must = fails[variant] & r.cases("(?:not )?ok") if test in manifest.parts else fails[variant]
-            right = r.verdict == "fail" and r.failed_cases == must and must
-            names = sorted(must)
+            names = sorted(fails[variant])
+            right = r.verdict == "fail" and r.failed_cases == fails[variant]
             shown = " ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            report.say(bool(right), what, f"fails there, as it must: {shown}" if right else
+            report.say(right, what, f"fails there, as it must: {shown}" if right else
                        f"must fail in {' '.join(names)}; it did {r.verdict}, "
                        f"in {' '.join(sorted(r.failed_cases)) or 'no case'}")
         elif r.verdict == "skip":
@@ -393,12 +381,9 @@ def main():
         results[vendor] = run.results
         judge(report, manifest, run, runs, variants, built, f"{line} {vendor:<5}")
         if mode == "check":
-            left = {t: why for t, why in manifest.left.items() if t in built}
-            if not manifest.every:
-                chosen = {*manifest.quick, *manifest.some, *OURS}
-                left = {t: "not chosen for this machine, which is slow" for t in built if t not in chosen}
-            for t, why in left.items():
-                report.say(None, f"{line} {vendor:<5} {t}", why)
+            for t, why in manifest.left.items():
+                if t in built:
+                    report.say(None, f"{line} {vendor:<5} {t}", why)
     if not results:
         sys.exit(f"error: TESTS: {' '.join(only)}: none of them is for {' or '.join(vendors)}")
     table(report, {v: manifests[v] for v in results}, results, only)
