@@ -20,8 +20,11 @@
 #define RESET_PAGE		0xfffff000
 #define RESET_SLOT		2
 
-/* mov al, 1; out PORT_SPINS, al; 1: jmp 1b */
-static const u8 spin_code[] = { 0xb0, 1, 0xe6, PORT_SPINS, 0xeb, 0xfe };
+/*
+ * mov al, 1; out PORT_SPINS, al; sti; 1: jmp 1b
+ * Interrupts are on where a guest spins: Bochs lets the host interrupt no other guest.
+ */
+static const u8 spin_code[] = { 0xb0, 1, 0xe6, PORT_SPINS, 0xfb, 0xeb, 0xfe };
 
 static bool kernel_is_at_least(int major, int minor)
 {
@@ -318,8 +321,8 @@ TEST_F(init_sipi, latched_init_is_set_and_cleared)
 /* The BSP restarts at its reset vector, and waits for nobody. */
 TEST(init_to_the_bsp)
 {
-	/* mov al, 1; out PORT_RESET, al; out PORT_LATER, al; 1: jmp 1b */
-	static const u8 reset[] = { 0xb0, 1, 0xe6, PORT_RESET, 0xe6, PORT_LATER, 0xeb, 0xfe };
+	/* mov al, 1; out PORT_RESET, al; out PORT_LATER, al; sti; 1: jmp 1b */
+	static const u8 reset[] = { 0xb0, 1, 0xe6, PORT_RESET, 0xe6, PORT_LATER, 0xfb, 0xeb, 0xfe };
 	struct kvm_lapic_state lapic;
 	struct ap bsp = {};
 	struct kvm_vm *vm;
@@ -545,12 +548,12 @@ static long now_ns(void)
  */
 TEST_F_TIMEOUT(init_sipi, storm, 90)
 {
-	/* mov ax, cs; mov [STORM_CS], ax; inc dword [STORM_STARTS]; 1: jmp 1b */
+	/* mov ax, cs; mov [STORM_CS], ax; inc dword [STORM_STARTS]; sti; 1: jmp 1b */
 	static const u8 code[] = {
 		0x8c, 0xc8,
 		0xa3, STORM_CS & 0xff, STORM_CS >> 8,
 		0x66, 0xff, 0x06, STORM_STARTS & 0xff, STORM_STARTS >> 8,
-		0xeb, 0xfe,
+		0xfb, 0xeb, 0xfe,
 	};
 	struct kvm_vm *vm = self->ap.vcpu->vm;
 	u16 *cs = addr_gpa2hva(vm, STORM_CS);
