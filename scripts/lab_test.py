@@ -22,6 +22,7 @@ piece kick ours_test before-x
 piece@intel init-sipi vmx_test before-y
 kernel quick_test
 kernel@intel quick_vmx_test
+check@intel other_test
 leave slow_test takes long
 broken odd_test fails everywhere
 broken@intel strange_test fails on Bochs
@@ -168,13 +169,15 @@ class Judge(unittest.TestCase):
         self.assertEqual(self.manifest.pieces, {"kick": [("ours_test", "before-x")]})
 
     def test_plan(self):
-        built = ["any_test", "ours_test", "quick_test", "slow_test", "svm_test", "vmx_test"]
+        built = ["any_test", "other_test", "ours_test", "quick_test", "slow_test", "svm_test", "vmx_test"]
         _, runs = lab.plan(self.manifest, "run", ["rust", "c", "before-x", "before-y"], built, 1)
         self.assertEqual(runs, [("rust", "ours_test"), ("rust", "svm_test"), ("rust", "quick_test"),
                                 ("c", "ours_test"), ("before-x", "ours_test")])
         _, runs = lab.plan(self.intel, "check", ["rust", "before-x", "before-y"], built, 4)
-        self.assertEqual(runs, [("rust", "ours_test"), ("rust", "vmx_test"), ("rust", "any_test"),
+        self.assertEqual(runs, [("rust", "ours_test"), ("rust", "vmx_test"), ("rust", "other_test"),
                                 ("rust", "quick_test"), ("before-x", "ours_test"), ("before-y", "vmx_test")])
+        _, runs = lab.plan(self.manifest, "check", ["rust"], built, 1)
+        self.assertEqual([t for _, t in runs], ["ours_test", "svm_test", "any_test", "other_test", "quick_test"])
 
     def test_hang(self):
         machine = Silent([b"@@ loaded rust\n@@ begin ours_test\nlast word\n"], ends=False)
