@@ -144,60 +144,46 @@ impl Entering {
     }
 }
 
+/// A vCPU that enters while `kick` makes a request and kicks: whether it was sent an IPI.
+fn kicked_while_entering(kick: fn(&Entering) -> bool) {
+    check(move || {
+        let vcpu = Arc::new(Entering::new());
+        let kicker = {
+            let vcpu = vcpu.clone();
+            thread::spawn(move || kick(&vcpu))
+        };
+        let entered = vcpu.enters();
+        let ipi = kicker.join().unwrap();
+        assert!(!entered || ipi, "in the guest, and nobody told it");
+    });
+}
+
 /// Whoever enters with a request unseen is sent an IPI.
 #[test]
 fn kick_and_entry() {
-    check(|| {
-        let vcpu = Arc::new(Entering::new());
-        let kicker = {
-            let vcpu = vcpu.clone();
-            thread::spawn(move || {
-                vcpu.requests.set(Request::Event.mask());
-                ModeWord::new(&vcpu.mode).exit_guest()
-            })
-        };
-        let entered = vcpu.enters();
-        let ipi = kicker.join().unwrap();
-        assert!(!entered || ipi, "in the guest, and nobody told it");
+    kicked_while_entering(|vcpu| {
+        vcpu.requests.set(Request::Event.mask());
+        ModeWord::new(&vcpu.mode).exit_guest()
     });
 }
 
-/// The same without what orders the request before the mode is read: it is lost. The request is a
-/// plain store here, as the kernel's is itself a full barrier on x86.
+/// The kick's own barrier is enough: the request is a plain store here.
+#[test]
+fn kick_with_its_barrier_alone() {
+    kicked_while_entering(|vcpu| {
+        vcpu.requests.store(Request::Event.mask());
+        ModeWord::new(&vcpu.mode).exit_guest()
+    });
+}
+
+/// And without any barrier the request is lost.
 #[test]
 #[should_panic(expected = "in the guest, and nobody told it")]
 fn kick_without_its_barrier() {
-    check(|| {
-        let vcpu = Arc::new(Entering::new());
-        let kicker = {
-            let vcpu = vcpu.clone();
-            thread::spawn(move || {
-                vcpu.requests.store(Request::Event.mask());
-                let in_guest = Mode::InGuest as u32;
-                vcpu.mode.cmpxchg(in_guest, Mode::ExitingGuest as u32) == in_guest
-            })
-        };
-        let entered = vcpu.enters();
-        let ipi = kicker.join().unwrap();
-        assert!(!entered || ipi, "in the guest, and nobody told it");
-    });
-}
-
-/// With the barrier, a plain store of the request is enough.
-#[test]
-fn kick_with_its_barrier_alone() {
-    check(|| {
-        let vcpu = Arc::new(Entering::new());
-        let kicker = {
-            let vcpu = vcpu.clone();
-            thread::spawn(move || {
-                vcpu.requests.store(Request::Event.mask());
-                ModeWord::new(&vcpu.mode).exit_guest()
-            })
-        };
-        let entered = vcpu.enters();
-        let ipi = kicker.join().unwrap();
-        assert!(!entered || ipi, "in the guest, and nobody told it");
+    kicked_while_entering(|vcpu| {
+        vcpu.requests.store(Request::Event.mask());
+        let in_guest = Mode::InGuest as u32;
+        vcpu.mode.cmpxchg(in_guest, Mode::ExitingGuest as u32) == in_guest
     });
 }
 

@@ -11,27 +11,18 @@
  * vendor's guest is tested on each vendor's machine. Needs a virtual PMU; the lab's module
  * gives one to a machine that has none, on which emulated instructions overflow exactly.
  */
-#include "event_test.h"
-#include "apic.h"
+#include "event_pmu.h"
 
-#define LVTPC			0x340
-#define LVT_MASKED		(1 << 16)
 #define DM_SMI			0x200
 #define PMI_VECTOR		0x60
 #define LVTPC_NMI		APIC_DM_NMI
 #define LVTPC_FIXED		(APIC_DM_FIXED | PMI_VECTOR)
-#define EVENT_INSTRUCTIONS	0xc0
-#define EVENT_ENABLE		(1 << 16 | 1 << 17 | 1 << 20 | 1 << 22) /* USR OS INT EN */
-#define COUNTER_MASK		((1ull << 48) - 1)
 /* Counted are the WRMSR that enables the counter, and then these. */
 #define CPUIDS			8
 #define ROUNDS			3
 /* Of the guest without an APIC in the kernel. */
 #define REAL_CODE		0x1000
 #define PORT_DONE		0xe6
-
-/* Of the host, as the counters are. */
-static bool intel;
 
 static int nmis;
 static int irqs;
@@ -40,22 +31,6 @@ static u32 lvtpc;
 /* What LVTPC read as after each round, and in the handler. */
 static u32 after[ROUNDS];
 static u32 in_handler;
-
-static u32 counter_msr(int n)
-{
-	return (intel ? 0xc1 : 0xc0010004) + n;
-}
-
-static u32 control_msr(int n)
-{
-	return (intel ? 0x186 : 0xc0010000) + n;
-}
-
-/* Overflows with the @events-th event after this. */
-static void arm(int n, int events)
-{
-	wrmsr(counter_msr(n), intel ? (u32)-events : -events & COUNTER_MASK);
-}
 
 static void handle(void)
 {
@@ -90,9 +65,9 @@ static void execute_cpuids(void)
 static void overflow(void)
 {
 	arm(0, 4);
-	wrmsr(control_msr(0), EVENT_INSTRUCTIONS | EVENT_ENABLE);
+	start_counter(0);
 	execute_cpuids();
-	wrmsr(control_msr(0), 0);
+	stop_counter(0);
 	if (intel)
 		wrmsr(0x390, 1);
 }
@@ -201,11 +176,11 @@ static void guest_overflows_twice_at_once(void)
 	x2apic_write_reg(LVTPC, lvtpc);
 	arm(0, 5);
 	arm(1, 4);
-	wrmsr(control_msr(0), EVENT_INSTRUCTIONS | EVENT_ENABLE);
-	wrmsr(control_msr(1), EVENT_INSTRUCTIONS | EVENT_ENABLE);
+	start_counter(0);
+	start_counter(1);
 	execute_cpuids();
-	wrmsr(control_msr(0), 0);
-	wrmsr(control_msr(1), 0);
+	stop_counter(0);
+	stop_counter(1);
 	after[0] = rdmsr(counter_msr(0));
 	after[1] = rdmsr(counter_msr(1));
 	GUEST_DONE();
@@ -244,14 +219,6 @@ FIXTURE_VARIANT_ADD(lvtpc, hygon)
 {
 	.vendor = "HygonGenuine",
 };
-
-/* With no virtual PMU, KVM drops what is written to these, or refuses it. */
-static bool has_counter(struct kvm_vcpu *vcpu)
-{
-	return _vcpu_set_msr(vcpu, control_msr(0), EVENT_INSTRUCTIONS) == 1 &&
-	       vcpu_get_msr(vcpu, control_msr(0)) == EVENT_INSTRUCTIONS &&
-	       _vcpu_set_msr(vcpu, control_msr(0), 0) == 1;
-}
 
 FIXTURE_SETUP(lvtpc)
 {
