@@ -38,7 +38,7 @@ class Manifest:
     def __init__(self, path, vendor):
         self.ours, self.quick, self.chosen, self.seconds = {}, [], [], {}
         self.every = MACHINES[vendor].every
-        self.left, self.broken, self.pieces = {}, {}, {}
+        self.left, self.broken, self.pieces, self.spared = {}, {}, {}, {}
         slower = MACHINES[vendor].slower
         last = None
 
@@ -67,6 +67,8 @@ class Manifest:
                 (self.quick if verb == "kernel" else self.chosen).append(rest[0])
             elif verb == "seconds" and len(rest) == 2:
                 self.seconds[rest[0]] = int(rest[1]) * slower
+            elif verb == "spare" and len(rest) > 2:
+                self.spared[rest[0], rest[1]] = " ".join(rest[2:])
             elif verb in ("leave", "broken") and len(rest) > 1:
                 (self.left if verb == "leave" else self.broken)[rest[0]] = " ".join(rest[1:])
             else:
@@ -128,7 +130,7 @@ def plan(manifest, mode, variants, built, slower):
             tests = [t for t in manifest.ours if t in (t for t, _ in of_pieces)]
         else:
             tests = [t for t in manifest.ours if (t, v) in of_pieces]
-        tests = [t for t in tests if not only or t in only]
+        tests = [t for t in tests if (t in only if only else (v, t) not in manifest.spared)]
         if not tests:
             continue
         lines += [f"load {v}", *(f"test {t} {manifest.limit(t, slower)}" for t in tests), f"unload {v}"]
@@ -387,6 +389,7 @@ def main():
             if not manifest.every:
                 left = {t: "of the kernel's tests, only some are run on this machine" for t in built
                         if t not in (*manifest.quick, *manifest.chosen, *OURS)}
+            left.update({f"{v} {t}": why for (v, t), why in manifest.spared.items()})
             for t, why in left.items():
                 report.say(None, f"{line} {vendor:<5} {t}", why)
     if not results:

@@ -19,6 +19,7 @@ our@intel vmx_test 10
   fails before-y fixture.nested
 our@amd svm_test 10
 piece kick ours_test before-x
+spare@intel c ours_test takes long
 piece@intel init-sipi vmx_test before-y
 kernel quick_test
 kernel@intel quick_vmx_test
@@ -176,6 +177,8 @@ class Judge(unittest.TestCase):
         _, runs = lab.plan(self.intel, "check", ["rust", "before-x", "before-y"], built, 4)
         self.assertEqual(runs, [("rust", "ours_test"), ("rust", "vmx_test"), ("rust", "other_test"),
                                 ("rust", "quick_test"), ("before-x", "ours_test"), ("before-y", "vmx_test")])
+        _, runs = lab.plan(self.intel, "check", ["c"], built, 2)
+        self.assertNotIn(("c", "ours_test"), runs)
         _, runs = lab.plan(self.manifest, "check", ["rust"], built, 1)
         self.assertEqual([t for _, t in runs], ["ours_test", "svm_test", "any_test", "other_test", "quick_test"])
 
