@@ -222,17 +222,12 @@ FIXTURE_VARIANT_ADD(lvtpc, hygon)
 
 FIXTURE_SETUP(lvtpc)
 {
-	struct kvm_cpuid_entry2 *id;
 	struct kvm_vm *vm;
 
 	vm = vm_create_with_one_vcpu(&self->vcpu, guest_overflows);
 	vm_install_exception_handler(vm, NMI_VECTOR, nmi_handler);
 	vm_install_exception_handler(vm, PMI_VECTOR, irq_handler);
-	id = vcpu_get_cpuid_entry(self->vcpu, 0);
-	memcpy(&id->ebx, variant->vendor, 4);
-	memcpy(&id->edx, variant->vendor + 4, 4);
-	memcpy(&id->ecx, variant->vendor + 8, 4);
-	vcpu_set_cpuid(self->vcpu);
+	set_guest_vendor(self->vcpu, variant->vendor);
 	intel = host_cpu_is_intel;
 	sync_global_to_guest(vm, intel);
 	TEST_ASSERT(has_counter(self->vcpu), "the vCPU has no performance counter");
