@@ -27,16 +27,31 @@
 static int nmis;
 static int irqs;
 static bool unmask;
+/* Registers in memory, as against MSRs. */
+static bool xapic;
 static u32 lvtpc;
 /* What LVTPC read as after each round, and in the handler. */
 static u32 after[ROUNDS];
 static u32 in_handler;
 
+static u32 read_apic(u32 reg)
+{
+	return xapic ? xapic_read_reg(reg) : x2apic_read_reg(reg);
+}
+
+static void write_apic(u32 reg, u32 value)
+{
+	if (xapic)
+		xapic_write_reg(reg, value);
+	else
+		x2apic_write_reg(reg, value);
+}
+
 static void handle(void)
 {
-	in_handler = x2apic_read_reg(LVTPC);
+	in_handler = read_apic(LVTPC);
 	if (unmask)
-		x2apic_write_reg(LVTPC, lvtpc);
+		write_apic(LVTPC, lvtpc);
 }
 
 static void nmi_handler(struct ex_regs *regs)
@@ -49,7 +64,7 @@ static void irq_handler(struct ex_regs *regs)
 {
 	irqs++;
 	handle();
-	x2apic_write_reg(APIC_EOI, 0);
+	write_apic(APIC_EOI, 0);
 }
 
 static void execute_cpuids(void)
@@ -74,7 +89,10 @@ static void overflow(void)
 
 static void start(void)
 {
-	x2apic_enable();
+	if (xapic)
+		xapic_enable();
+	else
+		x2apic_enable();
 	asm volatile("sti");
 }
 
@@ -83,10 +101,10 @@ static void guest_overflows(void)
 	int i;
 
 	start();
-	x2apic_write_reg(LVTPC, lvtpc);
+	write_apic(LVTPC, lvtpc);
 	for (i = 0; i < ROUNDS; i++) {
 		overflow();
-		after[i] = x2apic_read_reg(LVTPC);
+		after[i] = read_apic(LVTPC);
 	}
 	GUEST_DONE();
 }
@@ -322,6 +340,33 @@ TEST_F(lvtpc, smi)
 	EXPECT_ROUNDS(self->smis);
 	EXPECT_EQ(0, nmis);
 	EXPECT_EQ(0, irqs);
+}
+
+static void use_xapic(struct kvm_vcpu *vcpu)
+{
+	virt_map(vcpu->vm, APIC_DEFAULT_GPA, APIC_DEFAULT_GPA, 1);
+	xapic = true;
+	sync_global_to_guest(vcpu->vm, xapic);
+}
+
+TEST_F(lvtpc, xapic_nmi)
+{
+	use_xapic(self->vcpu);
+	set_guest(self->vcpu, guest_overflows, LVTPC_NMI);
+	EXPECT_EQ(-1, run_guest(self->vcpu, &self->smis));
+	EXPECT_ROUNDS(nmis);
+	EXPECT_EQ(after[0], in_handler);
+	EXPECT_EQ(0, irqs);
+}
+
+TEST_F(lvtpc, xapic_fixed)
+{
+	use_xapic(self->vcpu);
+	set_guest(self->vcpu, guest_overflows, LVTPC_FIXED);
+	EXPECT_EQ(-1, run_guest(self->vcpu, &self->smis));
+	EXPECT_ROUNDS(irqs);
+	EXPECT_EQ(after[0], in_handler);
+	EXPECT_EQ(0, nmis);
 }
 
 /* KVM accepts none of this mode: nothing comes, and nothing is masked. */
