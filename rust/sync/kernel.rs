@@ -2,12 +2,15 @@
 
 //! Atomics in the kernel's memory model.
 //!
+//! Loads and stores are volatile, as READ_ONCE() and WRITE_ONCE() are. What changes a word is core's
+//! operation in its strongest order, which is on x86 the locked instruction that C's is, and which
+//! the compiler moves nothing across.
+//!
 //! Where the tree has its own (7.x) they are used; where it has not (6.12), the same names stand
 //! here. A word of bits, which the tree's atomics don't have, is here for both.
 
-use core::arch::asm;
 use core::cell::UnsafeCell;
-use core::sync::atomic::{compiler_fence, Ordering::SeqCst};
+use core::sync::atomic::{compiler_fence, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 #[cfg(kvm_lkmm_atomics)]
 pub(crate) use kernel::sync::atomic::{Atomic, Full};
@@ -42,32 +45,23 @@ impl Bits {
         unsafe { self.0.get().read_volatile() }
     }
 
+    /// The same for core.
+    #[inline(always)]
+    fn atomic(&self) -> &AtomicU64 {
+        // SAFETY: from_ptr()'s caller keeps the word valid, and accessed by atomics only.
+        unsafe { AtomicU64::from_ptr(self.0.get()) }
+    }
+
     /// Sets the bits of `mask`; a full barrier (C: set_bit(), which on x86 is one too).
     #[inline(always)]
     pub(crate) fn set(&self, mask: u64) {
-        // SAFETY: from_ptr()'s caller keeps the word valid.
-        unsafe {
-            asm!(
-                "lock or qword ptr [{}], {}",
-                in(reg) self.0.get(),
-                in(reg) mask,
-                options(nostack),
-            )
-        }
+        self.atomic().fetch_or(mask, SeqCst);
     }
 
     /// Clears the bits of `mask`; a full barrier (C: clear_bit(); smp_mb__after_atomic()).
     #[inline(always)]
     pub(crate) fn clear(&self, mask: u64) {
-        // SAFETY: from_ptr()'s caller keeps the word valid.
-        unsafe {
-            asm!(
-                "lock and qword ptr [{}], {}",
-                in(reg) self.0.get(),
-                in(reg) !mask,
-                options(nostack),
-            )
-        }
+        self.atomic().fetch_and(!mask, SeqCst);
     }
 
     /// Makes the word `bits`, whatever it was (C: WRITE_ONCE()).
@@ -77,41 +71,20 @@ impl Bits {
         unsafe { self.0.get().write_volatile(bits) }
     }
 
-    /// Sets bit `nr`, and tells whether it was set; a full barrier (C: test_and_set_bit()).
+    /// Sets bit `nr`, and tells whether it was set; a full barrier (C: test_and_set_bit()). `nr` is
+    /// taken modulo 64.
     #[inline(always)]
     pub(crate) fn test_and_set(&self, nr: u32) -> bool {
-        let was: u8;
-        // SAFETY: from_ptr()'s caller keeps the word valid; `nr` is taken modulo 64, as the
-        // instruction would otherwise reach beyond the word.
-        unsafe {
-            asm!(
-                "lock bts qword ptr [{}], {}",
-                "setc {}",
-                in(reg) self.0.get(),
-                in(reg) u64::from(nr % 64),
-                out(reg_byte) was,
-                options(nostack),
-            )
-        }
-        was != 0
+        let bit = 1 << (nr % 64);
+        self.atomic().fetch_or(bit, SeqCst) & bit != 0
     }
 
-    /// Clears bit `nr`, and tells whether it was set; a full barrier (C: test_and_clear_bit()).
+    /// Clears bit `nr`, and tells whether it was set; a full barrier (C: test_and_clear_bit()). `nr`
+    /// is taken modulo 64.
     #[inline(always)]
     pub(crate) fn test_and_clear(&self, nr: u32) -> bool {
-        let was: u8;
-        // SAFETY: as test_and_set().
-        unsafe {
-            asm!(
-                "lock btr qword ptr [{}], {}",
-                "setc {}",
-                in(reg) self.0.get(),
-                in(reg) u64::from(nr % 64),
-                out(reg_byte) was,
-                options(nostack),
-            )
-        }
-        was != 0
+        let bit = 1 << (nr % 64);
+        self.atomic().fetch_and(!bit, SeqCst) & bit != 0
     }
 }
 
@@ -150,18 +123,10 @@ impl Word {
     /// C: cmpxchg(). Fully ordered where it exchanges; returns what was there.
     #[inline(always)]
     pub(crate) fn cmpxchg(&self, old: u32, new: u32) -> u32 {
-        let was: u32;
-        // SAFETY: from_ptr()'s caller keeps the word valid.
-        unsafe {
-            asm!(
-                "lock cmpxchg dword ptr [{}], {:e}",
-                in(reg) self.0.get(),
-                in(reg) new,
-                inout("eax") old => was,
-                options(nostack),
-            )
-        }
-        was
+        // SAFETY: from_ptr()'s caller keeps the word valid, and accessed whole only.
+        let word = unsafe { AtomicU32::from_ptr(self.0.get()) };
+        word.compare_exchange(old, new, SeqCst, SeqCst)
+            .unwrap_or_else(|was| was)
     }
 }
 

@@ -2,8 +2,8 @@
 
 //! What Linux 7.x has in kernel::sync::atomic, for `atomic_t`, as far as it is used.
 
-use core::arch::asm;
 use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
 /// Orders everything before and after it (C: no suffix).
 pub(crate) struct Full;
@@ -25,33 +25,22 @@ impl Atomic<i32> {
         unsafe { &*ptr.cast() }
     }
 
+    /// The same for core, whose fully ordered operations are, on x86, C's locked instructions.
+    #[inline(always)]
+    fn atomic(&self) -> &AtomicI32 {
+        // SAFETY: from_ptr()'s caller keeps the variable valid, and accessed by atomics only.
+        unsafe { AtomicI32::from_ptr(self.0.get()) }
+    }
+
     /// C: atomic_xchg().
     #[inline(always)]
-    pub(crate) fn xchg(&self, mut value: i32, _: Full) -> i32 {
-        // SAFETY: from_ptr()'s caller keeps the variable valid. XCHG with memory is locked.
-        unsafe {
-            asm!(
-                "xchg dword ptr [{}], {:e}",
-                in(reg) self.0.get(),
-                inout(reg) value,
-                options(nostack),
-            )
-        }
-        value
+    pub(crate) fn xchg(&self, value: i32, _: Full) -> i32 {
+        self.atomic().swap(value, SeqCst)
     }
 
     /// C: atomic_fetch_add().
     #[inline(always)]
-    pub(crate) fn fetch_add(&self, mut value: i32, _: Full) -> i32 {
-        // SAFETY: from_ptr()'s caller keeps the variable valid.
-        unsafe {
-            asm!(
-                "lock xadd dword ptr [{}], {:e}",
-                in(reg) self.0.get(),
-                inout(reg) value,
-                options(nostack),
-            )
-        }
-        value
+    pub(crate) fn fetch_add(&self, value: i32, _: Full) -> i32 {
+        self.atomic().fetch_add(value, SeqCst)
     }
 }
