@@ -20,6 +20,11 @@ struct perf_sample_data;
 struct pt_regs;
 struct seq_file;
 
+/* The requests that kvm_service_events() serves; core/request.rs has the same. */
+#define KVM_EVENTS_BIT(req)	(1ull << ((req) & KVM_REQUEST_MASK))
+#define KVM_EVENTS_SERVED	(KVM_EVENTS_BIT(KVM_REQ_PMU) | KVM_EVENTS_BIT(KVM_REQ_PMI) |	\
+				 KVM_EVENTS_BIT(KVM_REQ_SMI) | KVM_EVENTS_BIT(KVM_REQ_NMI))
+
 /* NMI, and the order of service. */
 void kvm_service_events(struct kvm_vcpu *vcpu);
 void kvm_nmi_collect(struct kvm_vcpu *vcpu);
@@ -55,6 +60,7 @@ int svm_check_nested_events(struct kvm_vcpu *vcpu);
 bool svm_apic_init_signal_blocked(struct kvm_vcpu *vcpu);
 
 /* C's own, which the seams make visible. */
+int kvm_events_accept_irq(struct kvm_lapic *apic, int mode, int vector, int trigger);
 DECLARE_PER_CPU(struct kvm_vcpu *, kvm_running_vcpu);
 void nested_vmx_update_pending_dbg(struct kvm_vcpu *vcpu);
 void nested_vmx_inject_exception_vmexit(struct kvm_vcpu *vcpu);
@@ -68,10 +74,9 @@ void kvm_events_create_debugfs(struct kvm_vcpu *vcpu, struct dentry *parent);
 void kvm_events_show(struct kvm_vcpu *vcpu, struct seq_file *file);
 void kvm_events_preempt_disable(void);
 void kvm_events_preempt_enable(void);
-bool kvm_events_is_other_cpu(int cpu);
-void kvm_events_send_ipi(u32 cpu, bool wait);
+void kvm_events_kick_cpu(int cpu);
+void kvm_events_kick_cpu_and_wait(int cpu);
 void kvm_events_warn_no_request(struct kvm_vcpu *vcpu);
-bool kvm_events_inject_smi(struct kvm_vcpu *vcpu);
 bool kvm_events_signal_pending(void);
 
 /* helpers/vmx.c, helpers/svm.c */

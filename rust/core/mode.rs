@@ -128,8 +128,8 @@ pub trait Vcpu {
     fn mode(&self) -> ModeWord<'_>;
     /// [`ModeWord::exit_guest`].
     fn exit_guest(&self) -> bool;
-    /// The CPU that the vCPU was last loaded on, if that is another one, and online.
-    fn other_cpu(&self, pinned: &Self::Pinned) -> Option<u32>;
+    /// The CPU that the vCPU was last loaded on, or -1.
+    fn last_cpu(&self) -> i32;
     /// Whether anything is requested of the vCPU (C: kvm_request_pending()).
     fn has_request(&self) -> bool;
     /// Whether a kick without a request is held to be a bug, and told.
@@ -143,8 +143,8 @@ pub trait Vcpu {
 pub enum Kick<P> {
     /// Nothing: it slept, or is outside the guest, or was told already.
     Done,
-    /// An IPI to this CPU, with preemption still off.
-    Ipi(u32, P),
+    /// An IPI to this CPU, if it is another one and online, with preemption still off.
+    Ipi(i32, P),
 }
 
 /// Makes `vcpu` look at its requests, from any context but NMI (C: kvm_vcpu_kick()).
@@ -172,8 +172,5 @@ pub fn kick<V: Vcpu>(vcpu: &V) -> Kick<V::Pinned> {
     if !vcpu.exit_guest() {
         return Kick::Done;
     }
-    match vcpu.other_cpu(&pinned) {
-        Some(cpu) => Kick::Ipi(cpu, pinned),
-        None => Kick::Done,
-    }
+    Kick::Ipi(vcpu.last_cpu(), pinned)
 }

@@ -112,22 +112,17 @@ pub trait Vcpu {
     fn is_allowed(&self) -> bool;
 }
 
-/// How many NMIs may be pending outside hardware.
+/// How many NMIs may be pending, in hardware or not.
 ///
 /// A processor keeps one NMI pending while one is in service (SDM vol. 3, "Handling Multiple
 /// NMIs"). A vCPU that was not running can meet two at once that real hardware would have taken one
 /// after the other; so two, as long as the first can be delivered at once.
 #[inline(always)]
 fn limit(vcpu: &impl Vcpu) -> u32 {
-    let most = if vcpu.is_masked() || vcpu.is_injected() {
+    if vcpu.is_masked() || vcpu.is_injected() {
         1
     } else {
         2
-    };
-    if vcpu.is_held() {
-        most - 1
-    } else {
-        most
     }
 }
 
@@ -138,7 +133,12 @@ pub fn collect(vcpu: &mut impl Vcpu) {
     // The limit is read first, as C does; the queue may still grow until it is emptied.
     let limit = limit(vcpu);
     let queued = vcpu.queue().take_all();
-    let mut pending = vcpu.pending().saturating_add(queued).min(limit);
+    let count = vcpu.pending().saturating_add(queued);
+    let mut pending = count.min(limit);
+    // One that hardware holds is one of them; it is asked only where that makes a difference.
+    if count >= limit && vcpu.is_held() {
+        pending -= 1;
+    }
     if pending > 0 && vcpu.hold() {
         pending -= 1;
     }

@@ -84,6 +84,12 @@ impl<'a> Requests<'a> {
         self.0.set(Request::Event.mask());
     }
 
+    /// Asks that an SMI be made pending.
+    #[inline(always)]
+    pub fn make_smi(&self) {
+        self.0.set(Request::Smi.mask());
+    }
+
     /// Asks that counters be reprogrammed.
     #[inline(always)]
     pub fn make_pmu(&self) {
@@ -128,8 +134,8 @@ pub const ORDER: [Service; 4] = producer_first([
     service(Request::Nmi, &[Request::Event]),
 ]);
 
-/// The requests of [`ORDER`], as one mask.
-const SERVED: u64 = {
+/// The requests of [`ORDER`], as one mask. Who calls [`serve`] may look at it first.
+pub const SERVED: u64 = {
     let (mut mask, mut i) = (0, 0);
     while i < ORDER.len() {
         mask |= ORDER[i].serves.mask();
@@ -194,18 +200,29 @@ pub trait Serve {
     fn nmi(&mut self);
 }
 
+/// The requests that are served after the `i`th.
+const fn behind(i: usize) -> u64 {
+    let (mut mask, mut k) = (0, i + 1);
+    while k < ORDER.len() {
+        mask |= ORDER[k].serves.mask();
+        k += 1;
+    }
+    mask
+}
+
 /// Serves what is requested, each producer before its consumers.
 #[inline(always)]
 pub fn serve(vcpu: &mut impl Serve) {
-    if vcpu.requests().0.load() & SERVED == 0 {
-        return;
+    const LAST: usize = ORDER.len() - 1;
+    const { assert!(LAST == 3) }
+    // By a constant index, so that a step is a test and a call, and not a walk over the table. The
+    // last one alone, an NMI, is what there is most of.
+    let others = const { SERVED & !ORDER[LAST].serves.mask() };
+    if vcpu.requests().0.load() & others == 0
+        || (step::<0>(vcpu) && step::<1>(vcpu) && step::<2>(vcpu))
+    {
+        step::<LAST>(vcpu);
     }
-    // By a constant index, so that a step is a test and a call, and not a walk over the table.
-    const { assert!(ORDER.len() == 4) }
-    step::<0>(vcpu);
-    step::<1>(vcpu);
-    step::<2>(vcpu);
-    step::<3>(vcpu);
 }
 
 /// Finds the overflows of a vCPU that is about to sleep.
@@ -219,16 +236,20 @@ pub fn settle_counters(vcpu: &mut impl Serve) {
     }
 }
 
+/// Serves the `I`th if it is requested; whether there may be more.
 #[inline(always)]
-fn step<const I: usize>(vcpu: &mut impl Serve) {
+fn step<const I: usize>(vcpu: &mut impl Serve) -> bool {
     let request = const { ORDER[I].serves };
-    if vcpu.requests().take(request) {
-        match request {
-            Request::Pmu => vcpu.pmu(),
-            Request::Pmi => vcpu.pmi(),
-            Request::Smi => vcpu.smi(),
-            Request::Nmi => vcpu.nmi(),
-            Request::Event => {}
-        }
+    if !vcpu.requests().take(request) {
+        return true;
     }
+    match request {
+        Request::Pmu => vcpu.pmu(),
+        Request::Pmi => vcpu.pmi(),
+        Request::Smi => vcpu.smi(),
+        Request::Nmi => vcpu.nmi(),
+        Request::Event => {}
+    }
+    let behind = const { behind(I) };
+    behind != 0 && vcpu.requests().0.load() & behind != 0
 }

@@ -30,22 +30,20 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts `outcome`. An INIT that waits is looked at again and again, and counted once.
+    /// Whether `outcome` is counted. An INIT that waits is looked at again and again, and counted
+    /// once.
     #[inline(always)]
-    pub fn count(&mut self, outcome: Outcome) {
-        let counter = match outcome {
-            Outcome::InitLatched if self.init_waits => return,
-            Outcome::InitLatched => &mut self.init_latched,
-            Outcome::InitTaken => &mut self.init_taken,
-            Outcome::SipiTaken => &mut self.sipi_taken,
-            Outcome::SipiBlocked => &mut self.sipi_blocked,
-            Outcome::SipiNotAwaited => &mut self.sipi_not_awaited,
-        };
-        *counter = counter.wrapping_add(1);
+    pub fn is_counted(outcome: Outcome, init_waits: bool) -> bool {
+        outcome != Outcome::InitLatched || !init_waits
+    }
+
+    /// Whether an INIT waits after `outcome`; None if that is as it was.
+    #[inline(always)]
+    pub fn init_waits_after(outcome: Outcome) -> Option<bool> {
         match outcome {
-            Outcome::InitLatched => self.init_waits = true,
-            Outcome::InitTaken => self.init_waits = false,
-            _ => {}
+            Outcome::InitLatched => Some(true),
+            Outcome::InitTaken => Some(false),
+            _ => None,
         }
     }
 }

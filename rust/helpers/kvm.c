@@ -37,35 +37,34 @@ void kvm_events_preempt_enable(void)
 }
 #endif
 
-bool kvm_events_is_other_cpu(int cpu)
+static bool is_other_cpu(int cpu)
 {
 	return cpu != smp_processor_id() && (unsigned int)cpu < nr_cpu_ids && cpu_online(cpu);
+}
+
+/*
+ * By a reschedule IPI: a kick may come with interrupts off, where the other kind of IPI can
+ * deadlock.
+ */
+void kvm_events_kick_cpu(int cpu)
+{
+	if (is_other_cpu(cpu))
+		smp_send_reschedule(cpu);
 }
 
 static void left_guest(void *unused)
 {
 }
 
-/*
- * A reschedule IPI unless the caller waits, as a kick may come with interrupts off, where
- * the other kind of IPI can deadlock.
- */
-void kvm_events_send_ipi(u32 cpu, bool wait)
+void kvm_events_kick_cpu_and_wait(int cpu)
 {
-	if (wait)
+	if (is_other_cpu(cpu))
 		smp_call_function_single(cpu, left_guest, NULL, true);
-	else
-		smp_send_reschedule(cpu);
 }
 
 void kvm_events_warn_no_request(struct kvm_vcpu *vcpu)
 {
 	WARN_ONCE(1, "vCPU %d kicked itself with nothing requested\n", vcpu->vcpu_id);
-}
-
-bool kvm_events_inject_smi(struct kvm_vcpu *vcpu)
-{
-	return !kvm_inject_smi(vcpu);
 }
 
 bool kvm_events_signal_pending(void)

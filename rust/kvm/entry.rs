@@ -12,7 +12,7 @@ use crate::bindings::{self, kvm_lapic, kvm_mp_state, kvm_pmc, kvm_vcpu, kvm_vcpu
 use crate::bindings::{perf_event, perf_sample_data, pt_regs, seq_file};
 use crate::debugfs;
 use crate::event::init_sipi::{self, Refused, Saved, Vcpu as _};
-use crate::event::mode::ModeWord;
+use crate::event::mode::{self, ModeWord};
 use crate::event::pmi::{self, Source};
 use crate::event::{lvt, mp_state, nmi, request};
 use crate::kick;
@@ -24,6 +24,16 @@ use crate::view::{field, own, shared, OwnVcpu, Vcpu};
 const EAGAIN: c_int = -(bindings::EAGAIN as c_int);
 const EINTR: c_int = -(bindings::EINTR as c_int);
 const EINVAL: c_int = -(bindings::EINVAL as c_int);
+
+/// Out of line: KVM_RUN looks for INIT and SIPI each time, and there is hardly ever one.
+#[cold]
+#[inline(never)]
+fn accept_pending(vcpu: &mut OwnVcpu<'_>) -> c_int {
+    match init_sipi::accept(vcpu) {
+        Ok(()) => 0,
+        Err(error) => error,
+    }
+}
 
 export! {
     /// Queues one NMI. Any context; the caller kicks.
@@ -39,7 +49,8 @@ export! {
         request::serve(&mut vcpu)
     }
 
-    /// Moves queued NMIs to pending ones. The vCPU's thread.
+    /// Moves queued NMIs to pending ones. The vCPU's thread. Out of line, as service jumps here.
+    #[inline(never)]
     fn kvm_nmi_collect(vcpu: *mut kvm_vcpu) {
         // SAFETY: C passes a live vCPU, on its thread.
         nmi::collect(&mut unsafe { OwnVcpu::from_raw(vcpu) })
@@ -94,6 +105,12 @@ export! {
         mp_state::wait_is_over(&unsafe { Vcpu::from_raw(vcpu) })
     }
 
+    /// Wakes the vCPU if it sleeps; whether it did. Any context but NMI.
+    fn kvm_vcpu_wake_up(vcpu: *mut kvm_vcpu) -> bool {
+        // SAFETY: C passes a live vCPU.
+        mode::Vcpu::wake_up(&unsafe { Vcpu::from_raw(vcpu) })
+    }
+
     /// Makes the mode EXITING_GUEST_MODE if it is IN_GUEST_MODE; whether it was. Any context.
     #[inline(never)]
     fn kvm_arch_vcpu_should_kick(vcpu: *mut kvm_vcpu) -> c_int {
@@ -142,13 +159,14 @@ export! {
 
     /// Accepts an SMI; whether the vCPU takes any. Any context.
     fn kvm_apic_accept_smi(vcpu: *mut kvm_vcpu) -> c_int {
-        // SAFETY: C passes a live vCPU.
-        let accepted = unsafe { bindings::kvm_events_inject_smi(vcpu) };
-        if accepted {
-            // SAFETY: C passes a live vCPU.
-            unsafe { Vcpu::from_raw(vcpu) }.kick();
+        if !cfg!(CONFIG_KVM_SMM) {
+            return 0;
         }
-        accepted.into()
+        // SAFETY: C passes a live vCPU.
+        let vcpu = unsafe { Vcpu::from_raw(vcpu) };
+        vcpu.requests().make_smi();
+        vcpu.kick();
+        1
     }
 
     /// Accepts an NMI. Any context.
@@ -191,10 +209,11 @@ export! {
     /// thread.
     fn kvm_apic_accept_events(vcpu: *mut kvm_vcpu) -> c_int {
         // SAFETY: C passes a live vCPU, on its thread.
-        match init_sipi::accept(&mut unsafe { OwnVcpu::from_raw(vcpu) }) {
-            Ok(()) => 0,
-            Err(error) => error,
+        let mut vcpu = unsafe { OwnVcpu::from_raw(vcpu) };
+        if !vcpu.pending().is_some_and(|p| p.any()) {
+            return 0;
         }
+        accept_pending(&mut vcpu)
     }
 
     /// Whether nothing blocks INIT and SIPI. The vCPU's thread.
@@ -293,7 +312,8 @@ export! {
 
 #[cfg(not(linux_7))]
 export! {
-    /// Makes the vCPU look at its requests. Any context but NMI.
+    /// Makes the vCPU look at its requests. Any context but NMI. Out of line: traces count it.
+    #[inline(never)]
     fn kvm_vcpu_kick(vcpu: *mut kvm_vcpu) {
         // SAFETY: C passes a live vCPU.
         kick::kick(unsafe { Vcpu::from_raw(vcpu) }, false)
@@ -303,7 +323,8 @@ export! {
 #[cfg(linux_7)]
 export! {
     /// Makes the vCPU look at its requests, and waits if asked. Any context but NMI; to wait,
-    /// with interrupts on.
+    /// with interrupts on. Out of line: traces count it.
+    #[inline(never)]
     fn __kvm_vcpu_kick(vcpu: *mut kvm_vcpu, wait: bool) {
         // SAFETY: C passes a live vCPU.
         kick::kick(unsafe { Vcpu::from_raw(vcpu) }, wait)

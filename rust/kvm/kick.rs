@@ -8,7 +8,7 @@ use core::ptr::addr_of;
 
 use crate::bindings::{self, kvm_vcpu};
 use crate::event::mode::{self, Kick, ModeWord};
-use crate::view::{shared, Vcpu};
+use crate::view::{field, shared, Vcpu};
 
 /// Evidence that preemption is off, until it is dropped (C: get_cpu(), put_cpu()).
 ///
@@ -67,8 +67,17 @@ impl mode::Vcpu for Vcpu<'_> {
 
     #[inline(always)]
     fn wake_up(&self) -> bool {
-        // SAFETY: invariant 1 of `Vcpu`.
-        unsafe { bindings::kvm_vcpu_wake_up(self.ptr()) }
+        // SAFETY: invariant 1 of `Vcpu`; the wait is the vCPU's own.
+        if unsafe { bindings::rcuwait_wake_up(field!(self, wait)) } == 0 {
+            return false;
+        }
+        // SAFETY: invariant 1 of `Vcpu`. Who wakes it says so; as in C, a count may be lost.
+        unsafe {
+            field!(self, ready).write_volatile(true);
+            let count = field!(self, stat.generic.halt_wakeup);
+            count.write_volatile(count.read_volatile().wrapping_add(1));
+        }
+        true
     }
 
     #[inline(always)]
@@ -94,10 +103,8 @@ impl mode::Vcpu for Vcpu<'_> {
     }
 
     #[inline(always)]
-    fn other_cpu(&self, _: &PreemptOff) -> Option<u32> {
-        let cpu = shared!(self, cpu);
-        // SAFETY: takes any number. -1: not loaded.
-        unsafe { bindings::kvm_events_is_other_cpu(cpu) }.then_some(cpu as u32)
+    fn last_cpu(&self) -> i32 {
+        shared!(self, cpu)
     }
 
     #[inline(always)]
@@ -124,8 +131,14 @@ pub(crate) fn kick(vcpu: Vcpu<'_>, wait: bool) {
     match mode::kick(&vcpu) {
         Kick::Done => {}
         Kick::Ipi(cpu, _preempt_off) => {
-            // SAFETY: an online CPU, with preemption off until here.
-            unsafe { bindings::kvm_events_send_ipi(cpu, wait) }
+            // SAFETY: takes any number, with preemption off until here.
+            unsafe {
+                if wait {
+                    bindings::kvm_events_kick_cpu_and_wait(cpu)
+                } else {
+                    bindings::kvm_events_kick_cpu(cpu)
+                }
+            }
         }
     }
 }

@@ -2,9 +2,9 @@
 
 //! A local APIC's vector table.
 
-use core::ptr::{addr_of, null_mut, NonNull};
+use core::ptr::{addr_of, NonNull};
 
-use crate::bindings::{self, kvm_lapic, kvm_lapic_irq, kvm_vcpu};
+use crate::bindings::{self, kvm_lapic, kvm_vcpu};
 use crate::event::lvt::{Apic, Lvt};
 use crate::view::{shared, Vcpu};
 
@@ -64,18 +64,16 @@ impl Apic for Entry<'_> {
 
     #[inline(always)]
     fn accept(&mut self, entry: Lvt) -> bool {
-        let mut irq = kvm_lapic_irq {
-            vector: entry.vector(),
-            delivery_mode: entry.mode() as u16,
-            dest_mode: 0,
-            level: true,
-            trig_mode: entry.trigger() as u16,
-            shorthand: 0,
-            dest_id: 0,
-            msi_redir_hint: false,
-        };
-        // SAFETY: the invariant. An interrupt of the APIC's own has no destination map.
-        unsafe { bindings::kvm_apic_set_irq(self.vcpu.ptr(), &mut irq, null_mut()) != 0 }
+        let (mode, vector, trigger) = (entry.mode(), entry.vector(), entry.trigger());
+        // SAFETY: the APIC is valid.
+        unsafe {
+            bindings::kvm_events_accept_irq(
+                self.apic.as_ptr(),
+                mode as i32,
+                vector as i32,
+                trigger as i32,
+            ) != 0
+        }
     }
 
     #[inline(always)]

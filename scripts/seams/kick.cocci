@@ -1,4 +1,4 @@
-// What Rust owns of the kick: all of it. C keeps the waking of a vCPU that sleeps.
+// What Rust owns of the kick: all of it, the waking of a vCPU that sleeps too.
 // file: virt/kvm/kvm_main.c
 // file: arch/x86/kvm/x86.c
 
@@ -20,6 +20,13 @@ identifier v, w;
 position p;
 @@
 -void __kvm_vcpu_kick@p(struct kvm_vcpu *v, bool w) { ... }
+
+@ kvm_vcpu_wake_up @
+typedef bool;
+identifier v;
+position p;
+@@
+-bool kvm_vcpu_wake_up@p(struct kvm_vcpu *v) { ... }
 
 @ kvm_arch_vcpu_should_kick @
 identifier v;

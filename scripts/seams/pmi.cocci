@@ -37,3 +37,7 @@ identifier a, t;
 position p;
 @@
 -int kvm_apic_local_deliver@p(struct kvm_lapic *a, int t) { ... }
++int kvm_events_accept_irq(struct kvm_lapic *a, int mode, int vector, int trigger)
++{
++	return __apic_accept_irq(a, mode, vector, 1, trigger, NULL);
++}

@@ -14,7 +14,7 @@ struct Kicked {
     asleep: bool,
     here: bool,
     mode: Word,
-    cpu: Option<u32>,
+    cpu: i32,
     request: bool,
     wants_request: bool,
     warned: Cell<bool>,
@@ -52,7 +52,7 @@ impl Vcpu for &'static Kicked {
         self.exchanged.set(true);
         self.mode().exit_guest()
     }
-    fn other_cpu(&self, _: &Off<'static>) -> Option<u32> {
+    fn last_cpu(&self) -> i32 {
         assert_eq!(self.off.get(), 1);
         self.cpu
     }
@@ -82,7 +82,7 @@ fn every_kick() {
         BOTH.iter()
             .flat_map(move |&h| MODES.map(move |m| (a, h, m)))
     }) {
-        for (cpu, request, wants_request) in [None, Some(3)]
+        for (cpu, request, wants_request) in [-1, 3]
             .iter()
             .flat_map(|&c| BOTH.iter().flat_map(move |&r| BOTH.map(move |w| (c, r, w))))
         {
@@ -111,7 +111,7 @@ fn every_kick() {
             assert_eq!(vcpu.warned.get(), told, "{what:?}");
             // Whoever sleeps is woken and no more; oneself is never an atomic, nor an IPI.
             assert_eq!(vcpu.exchanged.get(), !asleep && !here, "{what:?}");
-            assert_eq!(ipi, if in_guest && !here { cpu } else { None }, "{what:?}");
+            assert_eq!(ipi, (in_guest && !here).then_some(cpu), "{what:?}");
             let after = if in_guest && !told {
                 Mode::ExitingGuest
             } else {
