@@ -131,3 +131,8 @@ in_kernel() {
 # Where a build of the kernel goes, and with what.
 # shellcheck disable=SC2034
 kbuild=(make -j"$jobs" O=/kernel/out LLVM=1 "CC=ccache clang")
+
+# text_size MODULE OUT - bytes of text of a file under OUT.
+text_size() {
+	enter --ro-bind "$2" /kernel/out -- /usr/lib/llvm-19/bin/llvm-size "/kernel/out/${1#"$2"/}" | awk 'NR == 2 {print $1}'
+}

@@ -1,4 +1,5 @@
 // Seed 2 put back: a PMI leaves LVTPC unmasked, and the next overflow makes a second one.
+// seed: 2
 // file: arch/x86/kvm/lapic.c
 
 @ unmasked @

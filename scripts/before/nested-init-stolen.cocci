@@ -1,4 +1,5 @@
 // Seed 5 put back: INIT and SIPI are taken without asking what L1 makes of them.
+// seed: 5
 // file: arch/x86/kvm/lapic.c
 
 @ not_asked @

@@ -1,4 +1,5 @@
 // Seed 1 put back: KVM_SET_VCPU_EVENTS requests NMI service with no NMI pending.
+// seed: 1
 // file: arch/x86/kvm/x86.c
 
 @ request_always @

@@ -1,6 +1,7 @@
 // Seed 2 put back, its other half: an overflow that perf found is delivered by itself, from
 // an irq_work, and one that KVM found by the request: two PMIs for one VM-exit. (One vCPU at
 // a time is enough for the lab.)
+// seed: 2
 // file: arch/x86/kvm/pmu.c
 
 @ work @

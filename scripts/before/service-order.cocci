@@ -1,4 +1,5 @@
 // Seed 4 put back: NMI is serviced before PMI, which may make one.
+// seed: 4
 // file: arch/x86/kvm/x86.c
 
 @ remove @
