@@ -8,13 +8,14 @@ CHECK_LINES := $(if $(KDIR),$(KERNEL),$(if $(filter command line environment,$(o
 
 export VENDOR ?= both
 .DEFAULT_GOAL := help
-.PHONY: help run check shell integrate lint core-test self-test clean distclean
+.PHONY: help run check shell bench integrate lint core-test self-test clean distclean
 
 help:
 	@echo 'KVM x86 event delivery in Rust. Targets:'
 	@echo '  run        build the kernel with KVM in C and Rust, boot it on emulated AMD and Intel machines, run KVM selftests'
 	@echo '  check      every test: rust/core on the host, lints, the build, and the lab on pristine C, on Rust and on the defects'
 	@echo '  shell      the same machine, modules loaded, a shell on its serial line; selftests in /t'
+	@echo '  bench      the defects put back, pristine C and Rust side by side: a table, build/bench/bench.json and bench.html'
 	@echo '  integrate  KDIR=tree OUT=folder: a copy of the tree with event delivery in Rust, for make LLVM=1'
 	@echo '  core-test  cargo test over rust/core (also its interleavings, by loom)'
 	@echo '  lint       rustfmt, clippy, checkpatch, sparse, shellcheck'
@@ -25,11 +26,16 @@ help:
 	@echo '  KDIR=tree       your own kernel tree in place of the one fetched; it is never written to'
 	@echo '  VENDOR=both     run and check: amd (QEMU), intel (Bochs), or both'
 	@echo '  TESTS="a b"     run and check: only these selftests'
+	@echo '  BASE=old.json   bench: show the change against an earlier bench.json, fail on a regression'
+	@echo '  ROUNDS=3 ONLY="5 7"  bench: how many rounds; only these measures (Documentation/bench.rst)'
 	@echo '  JOBS=n          how many jobs a build has (default: a job a processor)'
 	@echo '  XDG_CACHE_HOME  where caches live (default ~/.cache), in kvm-events-rs'
 
 run shell:
 	@scripts/lab $@ '$(KERNEL)' '$(KDIR)'
+
+bench:
+	@scripts/bench '$(KERNEL)' '$(KDIR)' '$(BASE)'
 
 check:
 	@scripts/check '$(KDIR)' $(CHECK_LINES)

@@ -38,7 +38,7 @@ class Manifest:
     def __init__(self, path, vendor):
         self.ours, self.quick, self.chosen, self.seconds = {}, [], [], {}
         self.every = MACHINES[vendor].every
-        self.left, self.broken, self.pieces, self.spared = {}, {}, {}, {}
+        self.left, self.broken, self.pieces, self.spared, self.bench = {}, {}, {}, {}, []
         slower = MACHINES[vendor].slower
         last = None
 
@@ -63,8 +63,8 @@ class Manifest:
                     last.setdefault(rest[0], set()).update(rest[1:])
             elif verb == "piece" and len(rest) == 3 and rest[0] in PIECES:
                 self.pieces.setdefault(rest[0], []).append((rest[1], rest[2]))
-            elif verb in ("kernel", "check") and len(rest) == 1:
-                (self.quick if verb == "kernel" else self.chosen).append(rest[0])
+            elif verb in ("kernel", "check", "bench") and len(rest) == 1:
+                {"kernel": self.quick, "check": self.chosen, "bench": self.bench}[verb].append(rest[0])
             elif verb == "seconds" and len(rest) == 2:
                 self.seconds[rest[0]] = int(rest[1]) * slower
             elif verb == "spare" and len(rest) > 2:
@@ -138,9 +138,10 @@ def plan(manifest, mode, variants, built, slower):
     return lines, runs
 
 
-def initramfs(directory, vendor, variants, lines, tests):
-    """Packs busybox, the modules, these tests and the plan."""
-    root = directory / f"initramfs-{vendor}"
+def initramfs(directory, vendor, variants, lines, tests, where=None):
+    """Packs busybox, the modules, these tests and the plan; into a folder of its own, where there is one."""
+    where = where or directory
+    root = where / f"initramfs-{vendor}"
     shutil.rmtree(root, ignore_errors=True)
     for d in ("bin", "lib", "t", "proc", "sys", "dev", "tmp"):
         (root / d).mkdir(parents=True)
@@ -160,7 +161,7 @@ def initramfs(directory, vendor, variants, lines, tests):
         for m in modules.glob("*.ko"):
             shutil.copy(m, root / "lib" / name / m.name)
     (root / "plan").write_text("\n".join(lines) + "\n")
-    image = directory / f"initramfs-{vendor}.cpio"
+    image = where / f"initramfs-{vendor}.cpio"
     with open(image, "wb") as out:
         names = subprocess.run(["find", "."], cwd=root, capture_output=True, check=True).stdout
         subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=root, input=names, stdout=out, check=True)
@@ -359,13 +360,14 @@ def judge(report, manifest, run, runs, variants, built, label):
 def main():
     mode, line, kernel, directory = sys.argv[1], sys.argv[2], sys.argv[3], pathlib.Path(sys.argv[4])
     variants = {a.split("=")[0]: pathlib.Path(a.split("=")[1]) for a in sys.argv[5:]}
-    built = sorted(t.name for t in (directory / "tests").iterdir() if t.suffix != ".ko")
+    manifests = {v: Manifest(PROJECT / "selftests/manifest", v) for v in MACHINES}
+    of_bench = {t for m in manifests.values() for t in m.bench}
+    built = sorted(t.name for t in (directory / "tests").iterdir() if t.suffix != ".ko" and t.name not in of_bench)
     if mode == "shell":
         image = initramfs(directory, "amd", variants, [f"load {v}\nshell {v}" for v in variants], built)
         os.execvp("qemu-system-x86_64", Qemu.command(kernel, image, "loglevel=4"))
 
     vendors = list(MACHINES) if os.environ.get("VENDOR", "both") == "both" else [os.environ["VENDOR"]]
-    manifests = {v: Manifest(PROJECT / "selftests/manifest", v) for v in MACHINES}
     OURS.update(t for m in manifests.values() for t in m.ours)
     missing = [t for t in OURS if t not in built]
     if missing:

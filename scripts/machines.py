@@ -25,12 +25,12 @@ class Qemu:
 
     # In make check, every test of the kernel's.
     name, slower, every = "emulated AMD (QEMU)", 1, True
+    how = ["-accel", "tcg,thread=multi", "-smp", "2"]
 
-    @staticmethod
-    def command(kernel, image, append):
-        return ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "EPYC,+svm,+npt", "-smp", "2",
-                "-m", "4096", "-nographic", "-no-reboot", "-nic", "none", "-kernel",
-                f"{kernel}/arch/x86/boot/bzImage", "-initrd", str(image), "-append",
+    @classmethod
+    def command(cls, kernel, image, append):
+        return ["qemu-system-x86_64", *cls.how, "-cpu", "EPYC,+svm,+npt", "-m", "4096", "-nographic", "-no-reboot",
+                "-nic", "none", "-kernel", f"{kernel}/arch/x86/boot/bzImage", "-initrd", str(image), "-append",
                 f"console=ttyS0 {CONSOLE} {append}"]
 
     def __init__(self, kernel, image, append, directory):
@@ -50,6 +50,13 @@ class Qemu:
 
     def hints(self):
         return []
+
+
+class CountingQemu(Qemu):
+    """The same with one processor, whose time is the number of instructions it executed: the TSC counts them."""
+
+    name = "emulated AMD (QEMU, counting instructions)"
+    how = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-smp", "1"]
 
 
 class Bochs:

@@ -113,7 +113,7 @@ do {									\
 /* How many counters overflowed because they were told to, ever. */
 static inline long lab_pmu_overflows(void)
 {
-	long overflows, missed;
+	long overflows = 0, missed;
 	FILE *f;
 
 	f = fopen("/dev/lab_pmu", "r");

@@ -245,17 +245,23 @@ static inline void ap_create(struct ap *ap, u32 mp_state)
 	}
 }
 
-/* Gives the AP an SMI handler; an INIT leaves its SMBASE alone. */
-static inline void ap_add_smi_handler(struct ap *ap)
+/* What the AP does on an SMI; an INIT leaves its SMBASE alone. */
+static inline void ap_add_smi_code(struct ap *ap, const u8 *code, size_t size)
 {
-	/* out PORT_SMI, al; rsm */
-	static const u8 smi[] = { 0xe6, PORT_SMI, 0x0f, 0xaa };
 	struct kvm_vm *vm = ap->vcpu->vm;
 
 	vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS, AP_SMRAM, AP_SMRAM_SLOT,
 				    AP_SMRAM_PAGES, 0);
-	memcpy(addr_gpa2hva(vm, AP_SMRAM) + 0x8000, smi, sizeof(smi));
+	memcpy(addr_gpa2hva(vm, AP_SMRAM) + 0x8000, code, size);
 	vcpu_set_msr(ap->vcpu, MSR_IA32_SMBASE, AP_SMRAM);
+}
+
+static inline void ap_add_smi_handler(struct ap *ap)
+{
+	/* out PORT_SMI, al; rsm */
+	static const u8 smi[] = { 0xe6, PORT_SMI, 0x0f, 0xaa };
+
+	ap_add_smi_code(ap, smi, sizeof(smi));
 }
 
 static inline void ap_send_init_sipi(struct ap *ap)
