@@ -240,8 +240,8 @@ def built(path):
 
 
 def measure_all(kernel, directory, out, variants, runs, wanted, rounds, vendors):
-    """Every boot: the samples, what went wrong, and which kernel ran."""
-    samples, absent, errors, kernel_version = {}, {}, [], "?"
+    """Every boot: the samples, what a machine can't show, and what went wrong."""
+    samples, absent, errors = {}, {}, []
     boots = {m: [r for r in runs if r["machine"] == m] for m in MACHINES}
     jobs = {}
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -255,7 +255,6 @@ def measure_all(kernel, directory, out, variants, runs, wanted, rounds, vendors)
         jobs["rate"] = done
     for m, job in jobs.items():
         run = job.result()
-        kernel_version = run.kernel
         absent.update({(i, MACHINES[m][1], v): why for (i, v), why in run.absent.items()})
         errors += [f"{m}: {e}" for e in run.errors]
         for (measure, variant), values in run.samples.items():
@@ -265,7 +264,7 @@ def measure_all(kernel, directory, out, variants, runs, wanted, rounds, vendors)
         errors += lost
         for (measure, variant), values in counted.items():
             samples.setdefault((measure, "amd"), {})[variant] = values
-    return samples, absent, errors, kernel_version
+    return samples, absent, errors
 
 
 def main():
@@ -274,22 +273,28 @@ def main():
     runs, measures = load_plan(lab.PROJECT / "selftests/bench.toml")
     vendor, rounds = os.environ.get("VENDOR", "both"), int(os.environ.get("ROUNDS", "3"))
     wanted = {int(n) for n in re.findall(r"\d+", os.environ.get("ONLY", ""))} or set(range(1, 10))
+    # How 1 and 6 grow is measured with them.
+    wanted |= {1, 6} if 8 in wanted else set()
     base = read_base(out / "base.json")
     runs = [r for r in runs if vendor in ("both", MACHINES[r["machine"]][1])]
     runs = [{**r, "args": [a for a in r["args"] if wanted & numbers_of(r, a)]} for r in runs]
     vendors = [v for v in ("amd", "intel") if vendor in ("both", v)]
-    samples, absent, errors, version = measure_all(kernel, directory, out, variants, [r for r in runs if r["args"]],
-                                                   wanted, rounds, vendors)
+    samples, absent, errors = measure_all(kernel, directory, out, variants, [r for r in runs if r["args"]],
+                                          wanted, rounds, vendors)
     samples.update(built(out / "built"))
     unknown = sorted({s[0] for s in samples if split(s[0])[0] not in measures})
     errors += [f"{s}: measured, but not in selftests/bench.toml" for s in unknown]
     samples = {k: v for k, v in samples.items() if split(k[0])[0] in measures and
                measures[split(k[0])[0]]["number"] in wanted}
     results = collect(samples, measures)
+    version = (pathlib.Path(kernel) / "include/config/kernel.release").read_text().strip()
     bench = {"kernel": version, "line": line, "date": datetime.date.today().isoformat(), "tools": tools(),
              "command": f"make bench KERNEL={line}", "rounds": rounds, "results": results,
              "absent": [{"measure": m, "vendor": v, "variant": x, "why": why} for (m, v, x), why in absent.items()]}
     (out / "bench.json").write_text(json.dumps(bench, indent=1) + "\n")
+    if base:
+        base["results"] = [r for r in base["results"] if r["vendor"] in (*vendors, "both") and
+                           measures.get(split(r["measure"])[0], {"number": 1})["number"] in wanted]
     report(bench, measures, out, errors, base)
 
 

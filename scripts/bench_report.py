@@ -131,6 +131,9 @@ def html(bench, measures, known):
     table = "".join(row_of(i, vendor, measures[i.partition("@")[0]]["unit"], row)
                     for i, by_vendor in found.items() for vendor, row in by_vendor.items())
     reasons = "".join(f"<li>{markup.escape(text)}</li>" for text in known)
+    lacking = sorted({(a["measure"].partition("@")[0], VENDORS[a["vendor"]], VARIANTS[a["variant"]], a["why"])
+                      for a in bench["absent"] if not a["why"].startswith("there is no")})
+    absent = "".join(f"<br>No {markup.escape(i)} of {v} on {on}: {markup.escape(why)}." for i, on, v, why in lacking)
     tools = "; ".join(f"{markup.escape(k)}: {markup.escape(v)}" for k, v in bench["tools"].items())
     key = " ".join(f'<span style="color:{COLOURS[v]}">&#9632;</span> {text}' for v, text in VARIANTS.items())
     return f"""<!DOCTYPE html>
@@ -141,7 +144,7 @@ Made by <code>{markup.escape(bench['command'])}</code>.</p>
 {ABOUT}<p>{key}</p>
 <h2>All figures</h2>
 <table><tr><th>measure</th><th>vendor</th><th>unit</th><th>defects</th><th>C</th><th>Rust</th><th>Rust/C</th></tr>{table}</table>
-<p>A name with @N is of a machine with N vCPUs, or with N that wait.</p>
+<p>A name with @N is of a machine with N vCPUs, or with N that wait.{absent}</p>
 {'<h3>Where Rust executes more than C</h3><ul>' + reasons + '</ul>' if reasons else ''}
 {''.join(parts)}
 </body></html>

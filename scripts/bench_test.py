@@ -140,7 +140,8 @@ class Report(unittest.TestCase):
     def setUp(self):
         results = bench.collect(samples(), MEASURES)
         self.bench = {"kernel": "6.12", "date": "2026-01-01", "rounds": 3, "tools": {"clang": "19"},
-                      "command": "make bench", "results": results}
+                      "command": "make bench", "results": results,
+                      "absent": [{"measure": "cost@4", "vendor": "intel", "variant": "before", "why": "it hangs"}]}
         self.known = bench.problems(results, MEASURES, set())[1]
         self.page = bench_report.html(self.bench, MEASURES, self.known)
 
@@ -150,6 +151,9 @@ class Report(unittest.TestCase):
         for r in self.bench["results"]:
             self.assertIn(f"<td>{bench_report.number(r['median'])}</td>", self.page)
         self.assertEqual(self.page.count("<svg"), 4)
+
+    def test_what_is_not_there(self):
+        self.assertIn("No cost of defects put back on Intel (VMX): it hangs.", self.page)
 
     def test_where_rust_is_more(self):
         self.assertIn("a call that C has inlined", self.page)
