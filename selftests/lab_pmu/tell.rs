@@ -31,12 +31,17 @@ use kernel::{
 
 use crate::{bindings, counters, probe::Probe, shared::Shared};
 
-/// What is outstanding on a CPU: nothing; a writer is at work; to come with an instruction of
-/// KVM's; to come as soon as the interrupt or NMI that was sent arrives.
+/// What is outstanding on a CPU, in the lowest bits of its state: nothing; a writer is at work; to
+/// come with an instruction of KVM's, which one is in the other bits; to come as soon as the
+/// interrupt or NMI that was sent arrives.
+const KIND: u32 = 3;
 const IDLE: u32 = 0;
 const SETTING: u32 = 1;
 const WAITING: u32 = 2;
 const SENT: u32 = 3;
+/// The other bits.
+const COUNT_SHIFT: u32 = 2;
+const MOST_INSTRUCTIONS: u64 = (u32::MAX >> COUNT_SHIFT) as u64;
 
 /// How long an interrupt of this CPU's own may take, in turns of a loop, and one of another's, in
 /// turns of [`TURN_US`].
@@ -51,13 +56,12 @@ enum Context {
     Nmi,
 }
 
-/// What one CPU was told. `event`, `context` and `instructions` are written in SETTING; the
-/// change of state that ends it publishes them.
+/// What one CPU was told. `event` and `nmi` are written in SETTING; the change of state that ends
+/// it publishes them.
 struct Told {
     state: AtomicU32,
     event: AtomicU64,
     nmi: AtomicBool,
-    instructions: AtomicU32,
     /// How many counters overflowed, the last time.
     overflows: AtomicU32,
 }
@@ -67,7 +71,6 @@ const NOTHING: Told = Told {
     state: AtomicU32::new(IDLE),
     event: AtomicU64::new(0),
     nmi: AtomicBool::new(false),
-    instructions: AtomicU32::new(0),
     overflows: AtomicU32::new(0),
 };
 
@@ -108,16 +111,25 @@ impl Told {
 
     /// One instruction was emulated here: whether it was the one.
     fn emulated(&self) -> bool {
-        if self.state.load(Ordering::Acquire) != WAITING {
-            return false;
+        let mut state = self.state.load(Ordering::Acquire);
+        while state & KIND == WAITING {
+            let left = (state >> COUNT_SHIFT).saturating_sub(1);
+            let next = if left == 0 {
+                SENT
+            } else {
+                left << COUNT_SHIFT | WAITING
+            };
+            match self.change(state, next) {
+                Ok(_) => return left == 0,
+                Err(now) => state = now,
+            }
         }
-        let left = self.instructions.load(Ordering::Relaxed).saturating_sub(1);
-        self.instructions.store(left, Ordering::Relaxed);
-        left == 0
-            && self
-                .state
-                .compare_exchange(WAITING, SENT, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
+        false
+    }
+
+    fn change(&self, from: u32, to: u32) -> Result<u32, u32> {
+        self.state
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
     }
 
     /// Makes this CPU's record the caller's, who ends that with a store to `state`.
@@ -126,12 +138,11 @@ impl Told {
     ///
     /// `EBUSY` while an overflow is on its way, or another writer at work.
     fn set(&self) -> Result {
-        for from in [IDLE, WAITING] {
-            let new =
-                self.state
-                    .compare_exchange(from, SETTING, Ordering::Acquire, Ordering::Relaxed);
-            if new.is_ok() {
-                return Ok(());
+        let mut state = self.state.load(Ordering::Relaxed);
+        while matches!(state & KIND, IDLE | WAITING) {
+            match self.change(state, SETTING) {
+                Ok(_) => return Ok(()),
+                Err(now) => state = now,
             }
         }
         Err(EBUSY)
@@ -249,10 +260,7 @@ fn now(told: &Told, cpu: usize, context: Context) -> Result {
             bindings::usleep_range_state(TURN_US, 2 * TURN_US, bindings::LAB_PMU_UNINTERRUPTIBLE)
         };
     }
-    let sent = told
-        .state
-        .compare_exchange(SENT, IDLE, Ordering::Relaxed, Ordering::Relaxed);
-    sent.map_or(Ok(()), |_| Err(EIO))
+    told.change(SENT, IDLE).map_or(Ok(()), |_| Err(EIO))
 }
 
 /// A number as C writes it. (`from_str_radix()` leaves a panic in.)
@@ -304,11 +312,8 @@ fn tell(line: &str) -> Result {
         "nmi" => Context::Nmi,
         _ => return Err(EINVAL),
     };
-    let instructions = match words.next() {
-        Some(word) => u32::try_from(number(word)?).map_err(|_| EINVAL)?,
-        None => 0,
-    };
-    if words.next().is_some() {
+    let instructions = words.next().map_or(Ok(0), number)?;
+    if words.next().is_some() || instructions > MOST_INSTRUCTIONS {
         return Err(EINVAL);
     }
     if instructions != 0 && Probe::is_gone(&INSTRUCTION) {
@@ -317,11 +322,11 @@ fn tell(line: &str) -> Result {
     told.set()?;
     told.event.store(event, Ordering::Relaxed);
     told.nmi.store(context == Context::Nmi, Ordering::Relaxed);
-    told.instructions.store(instructions, Ordering::Relaxed);
     if instructions == 0 {
         return now(told, cpu, context);
     }
-    told.state.store(WAITING, Ordering::Release);
+    let waiting = (instructions as u32) << COUNT_SHIFT | WAITING;
+    told.state.store(waiting, Ordering::Release);
     Ok(())
 }
 
