@@ -31,7 +31,7 @@ static inline void absent(const char *id, int n, const char *why)
 	printf("%s\n", why);
 }
 
-static inline int usage(const char *text)
+static inline int bad_usage(const char *text)
 {
 	fprintf(stderr, "usage: %s\n", text);
 	return 2;

@@ -485,6 +485,6 @@ int main(int argc, char **argv)
 	else if (argc == 2 && !strcmp(argv[1], "kicks"))
 		kicks();
 	else
-		return usage("event_costs roundtrip | deliver VCPUS | kicks");
+		return bad_usage("event_costs roundtrip | deliver VCPUS | kicks");
 	return 0;
 }

@@ -274,6 +274,6 @@ int main(int argc, char **argv)
 	else if (argc == 2 && !strcmp(argv[1], "both"))
 		both();
 	else
-		return usage("event_rates wait | again APS | load MS | both");
+		return bad_usage("event_rates wait | again APS | load MS | both");
 	return 0;
 }
