@@ -136,7 +136,7 @@ def figures(results, measures):
     return table
 
 
-def problems(results, measures, absent):
+def problems(results, measures, absent, line):
     """What the figures must be, and are not; and what exceeds a bound for a reason that is known."""
     bad, known = [], []
     for (measure, vendor), row in figures(results, measures).items():
@@ -152,7 +152,7 @@ def problems(results, measures, absent):
         what = f"{measure}, {vendor}: Rust {number(row['rust'])}, at most {number(most)} {m['unit']}"
         if bound == "c":
             what += f" ({row['rust'] - row['c']:+.0f})"
-        if "because" in m:
+        if "because" in m and line.startswith(m.get("because_on", "")):
             known.append(f"{what}: {m['because']}")
         else:
             bad.append(what)
@@ -308,7 +308,7 @@ def report(bench, measures, out, errors, base):
 
     print("\n".join(table(bench["results"], measures)))
     absent = {(a["measure"], a["vendor"], a["variant"]) for a in bench["absent"]}
-    bad, known = problems(bench["results"], measures, absent)
+    bad, known = problems(bench["results"], measures, absent, bench["line"])
     for text in known:
         print(f"known {text}")
     if base:

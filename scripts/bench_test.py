@@ -7,6 +7,7 @@ import pathlib
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import bench  # noqa: E402
@@ -40,7 +41,7 @@ class Rules(unittest.TestCase):
         return bench.collect(self.samples, MEASURES)
 
     def problems(self, absent=()):
-        return bench.problems(self.results(), MEASURES, set(absent))
+        return bench.problems(self.results(), MEASURES, set(absent), "6.12")
 
     def test_all_is_well(self):
         bad, known = self.problems()
@@ -51,6 +52,11 @@ class Rules(unittest.TestCase):
     def test_one_instruction_more_than_c_fails(self):
         self.samples["cost", "amd"]["rust"] = [101.0]
         self.assertIn("cost, amd: Rust 101, at most 100 instructions (+1)", self.problems()[0])
+
+    def test_a_reason_of_another_line_is_none(self):
+        with unittest.mock.patch.dict(MEASURES["paid"], because_on="7."):
+            self.assertEqual(len(self.problems()[0]), 1)
+            self.assertEqual(bench.problems(self.results(), MEASURES, set(), "7.2")[0], [])
 
     def test_a_timer_in_one_sample_does_not(self):
         self.samples["cost", "amd"]["rust"] = [5000.0, 5000.0, 100.0]
@@ -142,7 +148,7 @@ class Report(unittest.TestCase):
         self.bench = {"kernel": "6.12", "date": "2026-01-01", "rounds": 3, "tools": {"clang": "19"},
                       "command": "make bench", "results": results,
                       "absent": [{"measure": "cost@4", "vendor": "intel", "variant": "before", "why": "it hangs"}]}
-        self.known = bench.problems(results, MEASURES, set())[1]
+        self.known = bench.problems(results, MEASURES, set(), "6.12")[1]
         self.page = bench_report.html(self.bench, MEASURES, self.known)
 
     def test_every_measure_and_every_median(self):
