@@ -19,6 +19,11 @@
 #define AT_THE_CPUID	2
 #define COUNTERS	3
 
+/* Intel's fixed counter of cycles: its event, and its bit in the status. */
+#define FIXED		1
+#define FIXED_EVENT	0x3c
+#define FIXED_BIT	(1ull << (32 + FIXED))
+
 /* Why the guest stops, but for the number of a round. */
 #define IN_HANDLER	-2
 #define DONE		-1
@@ -28,6 +33,7 @@ static int rounds;
 static u32 controls[COUNTERS];
 /* Each overflows with the so manyth event that it counts. */
 static int armed[COUNTERS];
+static bool fixed;
 static u32 lvtpc;
 static bool stop_in_handler;
 
@@ -36,6 +42,7 @@ static int nmis;
 static int ready;
 /* At the end of a round. */
 static u64 counts[COUNTERS];
+static u64 fixed_count;
 static u64 status;
 
 static void nmi_handler(struct ex_regs *regs)
@@ -63,6 +70,12 @@ static void start_counters(void)
 		arm(i, armed[i]);
 		wrmsr(control_msr(i), controls[i]);
 	}
+	if (fixed) {
+		wrmsr(0x309 + FIXED, -1000 & COUNTER_MASK);
+		/* OS, USR, PMI; and enabled. */
+		wrmsr(0x38d, 0xb << 4 * FIXED);
+		wrmsr(0x38f, rdmsr(0x38f) | FIXED_BIT);
+	}
 }
 
 static void stop_counters(void)
@@ -74,6 +87,10 @@ static void stop_counters(void)
 			continue;
 		wrmsr(control_msr(i), 0);
 		counts[i] = rdmsr(counter_msr(i));
+	}
+	if (fixed) {
+		wrmsr(0x38d, 0);
+		fixed_count = rdmsr(0x309 + FIXED);
 	}
 	if (intel) {
 		status = rdmsr(0x38e);
@@ -152,6 +169,7 @@ FIXTURE_SETUP(pmi)
 	rounds = 1;
 	lvtpc = APIC_DM_NMI;
 	memset(controls, 0, sizeof(controls));
+	fixed = false;
 	stop_in_handler = false;
 	nmis = 0;
 	ready = 0;
@@ -177,6 +195,7 @@ static int run_guest(struct kvm_vcpu *vcpu)
 
 	sync_global_from_guest(vcpu->vm, nmis);
 	sync_global_from_guest(vcpu->vm, counts);
+	sync_global_from_guest(vcpu->vm, fixed_count);
 	sync_global_from_guest(vcpu->vm, status);
 	return why;
 }
@@ -189,6 +208,7 @@ static void start_guest(struct kvm_vcpu *vcpu)
 	sync_global_to_guest(vm, lvtpc);
 	sync_global_to_guest(vm, controls);
 	sync_global_to_guest(vm, armed);
+	sync_global_to_guest(vm, fixed);
 	sync_global_to_guest(vm, stop_in_handler);
 }
 
@@ -272,6 +292,18 @@ TEST_F(pmi, two_counters_of_one_event)
 	EXPECT_EQ(2, lab_pmu_overflows() - overflows);
 	EXPECT_EQ(0, counts[0]);
 	EXPECT_EQ(0, counts[1]);
+}
+
+TEST_F(pmi, fixed_counter)
+{
+	if (!intel)
+		SKIP(return, "AMD's processors have no fixed counters");
+	rounds = ROUNDS;
+	fixed = true;
+	RUN_ROUNDS(self->vcpu, FIXED_EVENT, "nmi", AT_THE_CPUID);
+	EXPECT_EQ(ROUNDS, nmis);
+	EXPECT_EQ(0, fixed_count);
+	EXPECT_EQ(FIXED_BIT, status);
 }
 
 /* A counter that doesn't interrupt overflows all the same. */
