@@ -20,6 +20,10 @@
 #include "svm/svm.h"
 #include "rust/bindings/events.h"
 
+/* Declared where it is defined; what the last argument points to differs, and none is passed. */
+int __apic_accept_irq(struct kvm_lapic *apic, int delivery_mode, int vector, int level,
+		      int trig_mode, void *map);
+
 /* As in kvm_host.h, less the build-time check, which can't stand in a constant. */
 #undef KVM_ARCH_REQ_FLAGS
 #define KVM_ARCH_REQ_FLAGS(nr, flags) (((nr) + KVM_REQUEST_ARCH_BASE) | (flags))

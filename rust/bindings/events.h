@@ -60,7 +60,6 @@ int svm_check_nested_events(struct kvm_vcpu *vcpu);
 bool svm_apic_init_signal_blocked(struct kvm_vcpu *vcpu);
 
 /* C's own, which the seams make visible. */
-int kvm_events_accept_irq(struct kvm_lapic *apic, int mode, int vector, int trigger);
 DECLARE_PER_CPU(struct kvm_vcpu *, kvm_running_vcpu);
 void nested_vmx_update_pending_dbg(struct kvm_vcpu *vcpu);
 void nested_vmx_inject_exception_vmexit(struct kvm_vcpu *vcpu);

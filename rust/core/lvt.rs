@@ -77,8 +77,11 @@ pub trait Apic {
 /// AMD's leaves it alone.
 #[inline(always)]
 pub fn deliver(apic: &mut impl Apic) -> bool {
+    if !apic.is_enabled() {
+        return false;
+    }
     let entry = apic.entry();
-    if !apic.is_enabled() || entry.is_masked() {
+    if entry.is_masked() {
         return false;
     }
     let accepted = apic.accept(entry);

@@ -133,7 +133,8 @@ pub fn collect(vcpu: &mut impl Vcpu) {
     // The limit is read first, as C does; the queue may still grow until it is emptied.
     let limit = limit(vcpu);
     let queued = vcpu.queue().take_all();
-    let count = vcpu.pending().saturating_add(queued);
+    // As in C, four thousand million NMIs that nobody collected would count as none.
+    let count = vcpu.pending().wrapping_add(queued);
     let mut pending = count.min(limit);
     // One that hardware holds is one of them; it is asked only where that makes a difference.
     if count >= limit && vcpu.is_held() {

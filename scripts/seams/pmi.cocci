@@ -37,7 +37,36 @@ identifier a, t;
 position p;
 @@
 -int kvm_apic_local_deliver@p(struct kvm_lapic *a, int t) { ... }
-+int kvm_events_accept_irq(struct kvm_lapic *a, int mode, int vector, int trigger)
-+{
-+	return __apic_accept_irq(a, mode, vector, 1, trigger, NULL);
-+}
+
+// C's own, which Rust calls.
+// only: 6.12
+@ accept_declaration_6 @
+identifier a, d, v, l, t, m;
+position p;
+@@
+-static
+ int __apic_accept_irq@p(struct kvm_lapic *a, int d, int v, int l, int t, struct dest_map *m);
+
+// only: 6.12
+@ accept_6 @
+identifier a, d, v, l, t, m;
+position p;
+@@
+-static
+ int __apic_accept_irq@p(struct kvm_lapic *a, int d, int v, int l, int t, struct dest_map *m) { ... }
+
+// only: 7.2
+@ accept_declaration_7 @
+identifier a, d, v, l, t, m;
+position p;
+@@
+-static
+ int __apic_accept_irq@p(struct kvm_lapic *a, int d, int v, int l, int t, struct rtc_status *m);
+
+// only: 7.2
+@ accept_7 @
+identifier a, d, v, l, t, m;
+position p;
+@@
+-static
+ int __apic_accept_irq@p(struct kvm_lapic *a, int d, int v, int l, int t, struct rtc_status *m) { ... }

@@ -12,7 +12,7 @@ use kvm_event_core::request::Request;
 use proptest::prelude::*;
 
 const BOOLS: [bool; 2] = [false, true];
-const COUNTS: [u32; 6] = [0, 1, 2, 3, 255, u32::MAX];
+const COUNTS: [u32; 6] = [0, 1, 2, 3, 255, i32::MAX as u32];
 
 /// How many NMIs may wait in all, and how many of them outside hardware.
 ///
