@@ -105,19 +105,19 @@ static void guest_roundtrips(void)
 	u32 a, b, c, d;
 
 	x2apic_enable();
-	MEASURE(NO_REQUEST, , __cpuid(0, 0, &a, &b, &c, &d));
+	MEASURE(NO_REQUEST, (void)0, __cpuid(0, 0, &a, &b, &c, &d));
 	/* Of a counter that is off, every second time with its interrupt. */
-	MEASURE(PMU, , wrmsr(control_msr(1), __i & 1 ? EVENT_TOLD : EVENT_TOLD | 1 << 20));
+	MEASURE(PMU, (void)0, wrmsr(control_msr(1), __i & 1 ? EVENT_TOLD : EVENT_TOLD | 1 << 20));
 	start_counter(0);
 	MEASURE(PMI, arm_pmi(), __cpuid(0, 0, &a, &b, &c, &d));
 	stop_counter(0);
-	MEASURE(NMI, , x2apic_write_reg(ICR, ICR_SELF | APIC_DM_NMI));
-	MEASURE(SMI, , x2apic_write_reg(ICR, ICR_SELF | 0x200));
+	MEASURE(NMI, (void)0, x2apic_write_reg(ICR, ICR_SELF | APIC_DM_NMI));
+	MEASURE(SMI, (void)0, x2apic_write_reg(ICR, ICR_SELF | 0x200));
 	asm volatile("sti");
-	MEASURE(IRQ, , x2apic_write_reg(ICR, ICR_SELF | EVENT_VECTOR));
+	MEASURE(IRQ, (void)0, x2apic_write_reg(ICR, ICR_SELF | EVENT_VECTOR));
 	/* An interrupt that the priority keeps back: there is nothing to inject. */
 	x2apic_write_reg(APIC_TASKPRI, 0xff);
-	MEASURE(EVENT, , x2apic_write_reg(ICR, ICR_SELF | EVENT_VECTOR));
+	MEASURE(EVENT, (void)0, x2apic_write_reg(ICR, ICR_SELF | EVENT_VECTOR));
 	guest_stops(0);
 }
 
@@ -205,7 +205,7 @@ static void guest_gets_pmis(void)
 	guest_stops(0);
 }
 
-static void pmi(int n)
+static void by_pmi(int n)
 {
 	struct kvm_vcpu *vcpu;
 	struct kvm_vm *vm = create(&vcpu, guest_gets_pmis);
@@ -281,7 +281,7 @@ static void nmi_by_ipi(int n)
 	kvm_vm_free(vm);
 }
 
-static void init_sipi(int n)
+static void by_init_sipi(int n)
 {
 	/* rdtsc; mov [AP_TSC], eax; mov [AP_TSC + 4], edx; out PORT_STARTED, al; 1: hlt; jmp 1b */
 	static const u8 code[] = {
@@ -456,16 +456,16 @@ static void kicks(void)
 	mark();
 }
 
-static void deliver(int n)
+static void deliveries(int n)
 {
 	mark();
 	nmi_by_ioctl(n);
 	mark();
 	nmi_by_ipi(n);
 	mark();
-	pmi(n);
+	by_pmi(n);
 	mark();
-	init_sipi(n);
+	by_init_sipi(n);
 	mark();
 	nested("deliver.nested_init", n, 0, MSI_DM_INIT, intel ? EXIT_INIT_VMX : EXIT_INIT_SVM);
 	if (intel)
@@ -481,7 +481,7 @@ int main(int argc, char **argv)
 	if (argc == 2 && !strcmp(argv[1], "roundtrip"))
 		roundtrips();
 	else if (argc == 3 && !strcmp(argv[1], "deliver") && atoi(argv[2]) > 0)
-		deliver(atoi(argv[2]));
+		deliveries(atoi(argv[2]));
 	else if (argc == 2 && !strcmp(argv[1], "kicks"))
 		kicks();
 	else
