@@ -110,7 +110,7 @@ static double work_beside(int n, bool nmi, double *again)
 	return work * 1000.0 / ms;
 }
 
-static void again(int n)
+static void come_back(int n)
 {
 	double alone, beside, returns;
 	int nmi;
@@ -177,7 +177,7 @@ static struct kvm_vm *create(struct kvm_vcpu **vcpu, void *guest_code)
 	return vm;
 }
 
-static void load(int least_ms)
+static void cancelled_under_load(int least_ms)
 {
 	struct kvm_vcpu *vcpu;
 	struct kvm_vm *vm = create(&vcpu, guest_samples);
@@ -236,7 +236,7 @@ static void guest_overflows_twice(void)
 	}
 }
 
-static void both(void)
+static void both_sources(void)
 {
 	struct kvm_vcpu *vcpu;
 	struct kvm_vm *vm = create(&vcpu, guest_overflows_twice);
@@ -268,11 +268,11 @@ int main(int argc, char **argv)
 	if (argc == 2 && !strcmp(argv[1], "wait"))
 		wait_for_sipi();
 	else if (argc == 3 && !strcmp(argv[1], "again") && atoi(argv[2]) > 0)
-		again(atoi(argv[2]));
+		come_back(atoi(argv[2]));
 	else if (argc == 3 && !strcmp(argv[1], "load") && atoi(argv[2]) > 0)
-		load(atoi(argv[2]));
+		cancelled_under_load(atoi(argv[2]));
 	else if (argc == 2 && !strcmp(argv[1], "both"))
-		both();
+		both_sources();
 	else
 		return bad_usage("event_rates wait | again APS | load MS | both");
 	return 0;
