@@ -15,7 +15,7 @@
 #include <asm/nmi.h>
 #include <asm/perf_event.h>
 
-static const unsigned int LAB_PMU_NR_CPUS = NR_CPUS;
+static const unsigned int LAB_PMU_NR_CPUS = CONFIG_NR_CPUS;
 static const unsigned int LAB_PMU_NMI_LOCAL = NMI_LOCAL;
 static const int LAB_PMU_NMI_VECTOR = NMI_VECTOR;
 static const unsigned int LAB_PMU_UNINTERRUPTIBLE = TASK_UNINTERRUPTIBLE;
