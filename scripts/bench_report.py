@@ -1,9 +1,17 @@
+#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""The report of make bench: one HTML file with everything in it, for somebody who has not seen the code."""
+"""bench_report.py BENCH.JSON BENCH.TOML OUT.HTML - the report of make bench, again, from its figures.
+
+One HTML file with everything in it, for somebody who has not seen the code. scripts/bench.py writes it at the end of
+a run; this is for an earlier run's figures, or when the words in selftests/bench.toml changed. Runs in the sysroot.
+"""
 
 import html as markup
 import io
+import json
+import pathlib
 import statistics
+import sys
 
 import matplotlib
 
@@ -24,6 +32,10 @@ HEADINGS = {
     7: "Round trips",
     9: "Size and build time",
 }
+# Units of which Rust is to have no more than C.
+COUNTED = {"instructions", "locked"}
+# No date, and no addresses of Matplotlib's and of vocabularies: the page refers to nothing.
+NO_METADATA = dict.fromkeys(["Creator", "Date", "Format", "Type"])
 STYLE = """body { font: 15px/1.5 sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em; color: #222 }
 table { border-collapse: collapse; margin: 1em 0 } th, td { padding: .2em .7em; text-align: right; border-bottom: 1px solid #ddd }
 th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left } .more { color: #a03020 }
@@ -34,8 +46,11 @@ same KVM, loaded one after the other into one kernel, several times in turn:</p>
 <ul><li><b>defects put back</b>: the C with the five defects that were fixed in it since 2020;</li>
 <li><b>C</b>: the C as released;</li><li><b>Rust</b>: the same, with these decisions in Rust.</li></ul>
 <p>The machines are emulated. Where the unit is <em>instructions</em>, the emulator's clock counts them (QEMU with icount for
-AMD, Bochs for Intel): the figure is exact, and the same in every run but for a timer now and then. Rates and times are
-wall time on the host's processors: compare them within one run only. Shown are medians; bench.json has every sample.</p>"""
+AMD, Bochs for Intel): the figure is exact, and the same in every run but for a timer now and then. Those of a kick are
+counted one by one, as QEMU executes them on two processors, in KVM's modules only. Rates and times are wall time on the
+host's processors: compare them within one run only. Shown are medians; bench.json has every sample.</p>"""
+BOUNDS = """<p>Bounds are on Rust: of instructions it is to execute no more than C. Compared is the least of the samples
+where the path goes through the guest, as no timer interrupted that one; medians elsewhere, and in the table.</p>"""
 
 
 def number(x):
@@ -46,7 +61,7 @@ def number(x):
 
 def svg(figure):
     out = io.StringIO()
-    figure.savefig(out, format="svg", bbox_inches="tight", metadata={"Date": None})
+    figure.savefig(out, format="svg", bbox_inches="tight", metadata=NO_METADATA)
     pyplot.close(figure)
     text = out.getvalue()
     return text[text.index("<svg"):]
@@ -100,14 +115,21 @@ def row_of(name, vendor, unit, row):
     middles = {v: statistics.median(s) for v, s in row.items()}
     c, rust = middles.get("c"), middles.get("rust")
     ratio = "-" if c is None or rust is None else f"{rust / c:.3f}" if c else "1.000" if rust == 0 else "-"
-    more = ' class="more"' if ratio > "1.000" and unit == "instructions" else ""
+    # Not by the ratio, which is rounded, and which zero has none of.
+    more = ' class="more"' if unit in COUNTED and {"c", "rust"} <= middles.keys() and rust > c else ""
     cells = "".join(f"<td>{number(middles[v]) if v in middles else '-'}</td>" for v in VARIANTS)
     return (f"<tr><td>{markup.escape(name)}</td><td>{vendor}</td><td>{markup.escape(unit)}</td>{cells}"
             f"<td{more}>{ratio}</td></tr>")
 
 
-def html(bench, measures, known):
-    """The page. measures: those of bench.toml by id; known: lines on what exceeds its bound for a known reason."""
+def listed(title, texts):
+    items = "".join(f"<li>{markup.escape(text)}</li>" for text in texts)
+    return f"<h3>{title}</h3><ul>{items}</ul>" if items else ""
+
+
+def html(bench, measures, known, bad=()):
+    """The page. measures: those of bench.toml by id; known: lines on what exceeds its bound for a known reason;
+    bad: on what fails."""
     found = {}
     for r in bench["results"]:
         found.setdefault(r["measure"], {}).setdefault(r["vendor"], {})[r["variant"]] = r["samples"]
@@ -130,7 +152,7 @@ def html(bench, measures, known):
             parts.append(bars(m["unit"], of_name[name]))
     table = "".join(row_of(i, vendor, measures[i.partition("@")[0]]["unit"], row)
                     for i, by_vendor in found.items() for vendor, row in by_vendor.items())
-    reasons = "".join(f"<li>{markup.escape(text)}</li>" for text in known)
+    beyond = listed("Where Rust executes more than C", known) + listed("What fails", bad)
     lacking = sorted({(a["measure"].partition("@")[0], VENDORS[a["vendor"]], VARIANTS[a["variant"]], a["why"])
                       for a in bench["absent"] if not a["why"].startswith("there is no")})
     absent = "".join(f"<br>No {markup.escape(i)} of {v} on {on}: {markup.escape(why)}." for i, on, v, why in lacking)
@@ -145,7 +167,50 @@ Made by <code>{markup.escape(bench['command'])}</code>.</p>
 <h2>All figures</h2>
 <table><tr><th>measure</th><th>vendor</th><th>unit</th><th>defects</th><th>C</th><th>Rust</th><th>Rust/C</th></tr>{table}</table>
 <p>A name with @N is of a machine with N vCPUs, or with N that wait.{absent}</p>
-{'<h3>Where Rust executes more than C</h3><ul>' + reasons + '</ul>' if reasons else ''}
+{BOUNDS + beyond if beyond else ''}
 {''.join(parts)}
 </body></html>
 """
+
+
+def load(path, measures):
+    """The figures of an earlier run."""
+    try:
+        bench = json.loads(pathlib.Path(path).read_text())
+        _ = [bench[k] for k in ("kernel", "line", "date", "rounds", "command")], dict(bench["tools"])
+        unknown = sorted({r["measure"] for r in bench["results"] if r["measure"].partition("@")[0] not in measures})
+        _ = [(VENDORS[r["vendor"]], r["unit"], VARIANTS[r["variant"]], r["median"] + statistics.median(r["samples"]))
+             for r in bench["results"]]
+        _ = [(a["measure"], a["vendor"], a["variant"], a["why"]) for a in bench["absent"]]
+    except OSError as e:
+        sys.exit(f"error: {path}: {e.strerror}")
+    except (ValueError, KeyError, TypeError) as e:
+        sys.exit(f"error: {path}: not a bench.json of make bench: {type(e).__name__}: {e}")
+    if unknown:
+        sys.exit(f"error: {path}: not described: {', '.join(unknown)}: use the bench.toml of that run")
+    return bench
+
+
+def main():
+    import bench as rules  # pylint: disable=import-outside-toplevel # which imports this for its own report
+
+    if len(sys.argv) != 4:
+        sys.exit("usage: bench_report.py BENCH.JSON BENCH.TOML OUT.HTML")
+    figures, plan, out = sys.argv[1:]
+    try:
+        measures = rules.load_plan(plan)[1]
+    except OSError as e:
+        sys.exit(f"error: {plan}: {e.strerror}")
+    except (ValueError, KeyError) as e:
+        sys.exit(f"error: {plan}: not a bench.toml: {type(e).__name__}: {e}")
+    bench = load(figures, measures)
+    absent = {(a["measure"], a["vendor"], a["variant"]) for a in bench["absent"]}
+    bad, known = rules.problems(bench["results"], measures, absent, bench["line"])
+    try:
+        pathlib.Path(out).write_text(html(bench, measures, known, bad))
+    except OSError as e:
+        sys.exit(f"error: {out}: {e.strerror}")
+
+
+if __name__ == "__main__":
+    main()
