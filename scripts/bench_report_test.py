@@ -135,6 +135,18 @@ class Content(Files):
         short = next(t for t in texts if "30,000" in t)
         self.assertLessEqual({"AMD (SVM)", "Intel (VMX)", "20,000", "instructions"}, set(short))
 
+    def test_a_scale_is_in_full_numbers_and_has_room(self):
+        self.samples["size", "both"] = {v: [1704079.0] for v in bench.VARIANTS}
+        page = self.page()
+        self.assertNotIn("1e6", page)
+        self.assertIn(">1,500,000<", page)
+        figure, axes = bench_report.pyplot.subplots()
+        self.addCleanup(bench_report.pyplot.close, figure)
+        for most, top in ((1000.0, 1150.0), (0.0, 1.0)):
+            bench_report.scale(axes.yaxis, [{"c": [most]}, {"rust": [0.0]}])
+            self.assertEqual(axes.get_ylim()[0], 0)
+            self.assertAlmostEqual(axes.get_ylim()[1], top)
+
     def test_nothing_from_elsewhere(self):
         page = self.page()
         self.assertLessEqual(set(re.findall(r"\w+://[^\"'<>\s]*", page)), NAMESPACES)
