@@ -288,8 +288,9 @@ def main():
                measures[split(k[0])[0]]["number"] in wanted}
     results = collect(samples, measures)
     version = (pathlib.Path(kernel) / "include/config/kernel.release").read_text().strip()
+    asked = "".join(f" {k}='{v}'" for k in ("VENDOR", "ROUNDS", "ONLY") if (v := os.environ.get(k)))
     bench = {"kernel": version, "line": line, "date": datetime.date.today().isoformat(), "tools": tools(),
-             "command": f"make bench KERNEL={line}", "rounds": rounds, "results": results,
+             "command": f"make bench KERNEL={line}{asked}", "rounds": rounds, "results": results,
              "absent": [{"measure": m, "vendor": v, "variant": x, "why": why} for (m, v, x), why in absent.items()]}
     (out / "bench.json").write_text(json.dumps(bench, indent=1) + "\n")
     if base:
@@ -316,7 +317,7 @@ def report(bench, measures, out, errors, base):
         print(f"\nRust against {base.get('date', '?')}, Linux {base.get('kernel', '?')}:")
         print("\n".join(columns([("measure", "vendor", "before", "now", "change"), *lines])))
         bad += worse
-    (out / "bench.html").write_text(bench_report.html(bench, measures, known))
+    (out / "bench.html").write_text(bench_report.html(bench, measures, known, [*errors, *bad]))
     for text in [*errors, *bad]:
         print(f"FAIL  {text}")
     print(f"# {bench['line']}: bench: {len(medians(bench['results']))} measures, {len(errors) + len(bad)} failed; "
