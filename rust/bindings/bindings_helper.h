@@ -20,10 +20,6 @@
 #include "svm/svm.h"
 #include "rust/bindings/events.h"
 
-/* Declared where it is defined; what the last argument points to differs, and none is passed. */
-int __apic_accept_irq(struct kvm_lapic *apic, int delivery_mode, int vector, int level,
-		      int trig_mode, void *map);
-
 /* As in kvm_host.h, less the build-time check, which can't stand in a constant. */
 #undef KVM_ARCH_REQ_FLAGS
 #define KVM_ARCH_REQ_FLAGS(nr, flags) (((nr) + KVM_REQUEST_ARCH_BASE) | (flags))
@@ -33,13 +29,15 @@ static const u32 KVM_EVENTS_REQ_EVENT = KVM_REQ_EVENT & KVM_REQUEST_MASK;
 static const u32 KVM_EVENTS_REQ_NMI = KVM_REQ_NMI & KVM_REQUEST_MASK;
 static const u32 KVM_EVENTS_REQ_PMU = KVM_REQ_PMU & KVM_REQUEST_MASK;
 static const u32 KVM_EVENTS_REQ_PMI = KVM_REQ_PMI & KVM_REQUEST_MASK;
+#ifdef CONFIG_KVM_SMM
 static const u32 KVM_EVENTS_REQ_SMI = KVM_REQ_SMI & KVM_REQUEST_MASK;
+static const u32 KVM_EVENTS_HF_SMM_MASK = HF_SMM_MASK;
+#endif
 static const u32 KVM_EVENTS_REQ_UPDATE_PROTECTED_GUEST_STATE =
 	KVM_REQ_UPDATE_PROTECTED_GUEST_STATE & KVM_REQUEST_MASK;
 
 static const u64 KVM_EVENTS_SERVED_BITS = KVM_EVENTS_SERVED;
 
-static const u32 KVM_EVENTS_HF_SMM_MASK = HF_SMM_MASK;
 static const u32 KVM_EVENTS_HF_GUEST_MASK = HF_GUEST_MASK;
 static const u32 KVM_EVENTS_APICBASE_ENABLE = MSR_IA32_APICBASE_ENABLE;
 static const u32 KVM_EVENTS_APIC_LVTPC = APIC_LVTPC;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What C calls of event delivery in Rust, and what Rust calls of the helpers. A
- * declaration of the first kind is checked against its definition (../kvm/entry.rs,
- * ../vmx, ../svm) at compile time. What a function does is said there.
+ * Event delivery in Rust (CONFIG_KVM_X86_EVENTS_RUST): the functions of Rust that C calls, rust_*(), and
+ * the C that Rust calls. The compiler checks each rust_*() against its definition
+ * (../kvm/entry.rs, ../vmx/entry.rs, ../svm/entry.rs), which also says what it does.
  */
 #ifndef __KVM_RUST_EVENTS_H
 #define __KVM_RUST_EVENTS_H
 
-#include <linux/percpu.h>
 #include <linux/types.h>
 
 struct dentry;
@@ -15,76 +14,78 @@ struct kvm_lapic;
 struct kvm_pmc;
 struct kvm_vcpu;
 struct kvm_vcpu_events;
-struct perf_event;
-struct perf_sample_data;
-struct pt_regs;
 struct seq_file;
 
-/* The requests that kvm_service_events() serves; core/request.rs has the same. */
+/* The requests that rust_kvm_service_events() serves; core/request.rs has the same. */
 #define KVM_EVENTS_BIT(req)	(1ull << ((req) & KVM_REQUEST_MASK))
+#ifdef CONFIG_KVM_SMM
+#define KVM_EVENTS_SMI		KVM_EVENTS_BIT(KVM_REQ_SMI)
+#else
+#define KVM_EVENTS_SMI		0
+#endif
 #define KVM_EVENTS_SERVED	(KVM_EVENTS_BIT(KVM_REQ_PMU) | KVM_EVENTS_BIT(KVM_REQ_PMI) |	\
-				 KVM_EVENTS_BIT(KVM_REQ_SMI) | KVM_EVENTS_BIT(KVM_REQ_NMI))
+				 KVM_EVENTS_BIT(KVM_REQ_NMI) | KVM_EVENTS_SMI)
 
 /* NMI, and the order of service. */
-void kvm_service_events(struct kvm_vcpu *vcpu);
-void kvm_nmi_collect(struct kvm_vcpu *vcpu);
-void kvm_nmi_reset(struct kvm_vcpu *vcpu);
-bool kvm_nmi_has_event(struct kvm_vcpu *vcpu);
-void kvm_nmi_save(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *events);
-void kvm_nmi_restore(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *events);
+void rust_kvm_inject_nmi(struct kvm_vcpu *vcpu);
+void rust_process_nmi(struct kvm_vcpu *vcpu);
+void rust_kvm_service_events(struct kvm_vcpu *vcpu);
+void rust_kvm_nmi_reset(struct kvm_vcpu *vcpu);
+bool rust_kvm_nmi_has_event(struct kvm_vcpu *vcpu);
+void rust_kvm_set_pending_nmis(struct kvm_vcpu *vcpu, u8 count);
 
 /* PMI. */
-void kvm_perf_overflow(struct perf_event *event, struct perf_sample_data *data,
-		       struct pt_regs *regs);
-void kvm_pmc_emulated_overflow(struct kvm_pmc *pmc);
-void kvm_pmu_settle(struct kvm_vcpu *vcpu);
+void rust_kvm_perf_overflow(void *pmc);
+void rust_kvm_pmc_overflow(struct kvm_pmc *pmc, bool in_pmi);
+int rust_kvm_apic_local_deliver(struct kvm_lapic *apic, int lvt_type);
+void rust_kvm_pmu_settle(struct kvm_vcpu *vcpu);
+
+/* The kick. */
+bool rust_kvm_vcpu_kick_self(struct kvm_vcpu *vcpu, struct kvm_vcpu *running);
+int rust_kvm_arch_vcpu_should_kick(struct kvm_vcpu *vcpu);
 
 /* INIT and SIPI. */
-int kvm_apic_accept_smi(struct kvm_vcpu *vcpu);
-int kvm_apic_accept_nmi(struct kvm_vcpu *vcpu);
-int kvm_apic_accept_init(struct kvm_vcpu *vcpu, int level, int trig_mode);
-int kvm_apic_accept_sipi(struct kvm_vcpu *vcpu, int vector);
-int kvm_apic_accept_events(struct kvm_vcpu *vcpu);
-bool kvm_apic_init_sipi_allowed(struct kvm_vcpu *vcpu);
-bool kvm_waits_for_sipi(struct kvm_vcpu *vcpu);
-bool kvm_sipi_wait_is_over(struct kvm_vcpu *vcpu);
-int kvm_init_wait_ended(struct kvm_vcpu *vcpu);
-u32 kvm_mp_state_get(struct kvm_vcpu *vcpu);
-void kvm_init_save(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *events);
-void kvm_init_restore(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *events);
+int rust_kvm_apic_accept_init(struct kvm_vcpu *vcpu, int level, int trig_mode);
+int rust_kvm_apic_accept_sipi(struct kvm_vcpu *vcpu, int vector);
+int rust_kvm_apic_accept_events(struct kvm_vcpu *vcpu);
+bool rust_kvm_waits_for_sipi(struct kvm_vcpu *vcpu);
+bool rust_kvm_sipi_wait_is_over(struct kvm_vcpu *vcpu);
+void rust_kvm_set_mp_state(struct kvm_vcpu *vcpu, u32 state);
+void rust_kvm_init_save(struct kvm_vcpu *vcpu, struct kvm_vcpu_events *events);
+void rust_kvm_init_restore(struct kvm_vcpu *vcpu, const struct kvm_vcpu_events *events);
 
 /* L2's events. */
-int vmx_check_nested_events(struct kvm_vcpu *vcpu);
-bool vmx_has_nested_events(struct kvm_vcpu *vcpu, bool for_injection);
-int svm_check_nested_events(struct kvm_vcpu *vcpu);
-bool svm_apic_init_signal_blocked(struct kvm_vcpu *vcpu);
+int rust_vmx_check_nested_events(struct kvm_vcpu *vcpu);
+bool rust_vmx_has_nested_events(struct kvm_vcpu *vcpu, bool for_injection);
+int rust_svm_check_nested_events(struct kvm_vcpu *vcpu);
 
-/* C's own, which the seams make visible. */
-DECLARE_PER_CPU(struct kvm_vcpu *, kvm_running_vcpu);
+/* An operator's view. */
+void rust_kvm_events_show(struct kvm_vcpu *vcpu, struct seq_file *file);
+
+/* C's static functions that Rust calls; not static with CONFIG_KVM_X86_EVENTS_RUST. */
+int kvm_events_accept_irq(struct kvm_lapic *apic, int mode, int vector, int trig_mode);
 void nested_vmx_update_pending_dbg(struct kvm_vcpu *vcpu);
 void nested_vmx_inject_exception_vmexit(struct kvm_vcpu *vcpu);
 int vmx_complete_nested_posted_interrupt(struct kvm_vcpu *vcpu);
 void nested_svm_inject_exception_vmexit(struct kvm_vcpu *vcpu);
 
-/* helpers/kvm.c */
+/* ../helpers/kvm.c */
 extern bool kvm_sipi_behind_init;
 extern bool kvm_warn_requestless_kick;
 void kvm_events_create_debugfs(struct kvm_vcpu *vcpu, struct dentry *parent);
-void kvm_events_show(struct kvm_vcpu *vcpu, struct seq_file *file);
-void kvm_events_preempt_disable(void);
-void kvm_events_preempt_enable(void);
-void kvm_events_kick_cpu(int cpu);
-void kvm_events_kick_cpu_and_wait(int cpu);
+void kvm_events_kick(struct kvm_vcpu *vcpu);
 void kvm_events_warn_no_request(struct kvm_vcpu *vcpu);
-bool kvm_events_signal_pending(void);
+void kvm_events_clear_vnmi_pending(struct kvm_vcpu *vcpu);
+bool kvm_events_init_waits_for_gif(void);
 
-/* helpers/vmx.c, helpers/svm.c */
+/* ../helpers/vmx.c */
 u8 vmx_events_requesting_vector(void);
 int vmx_events_posted_vector(struct kvm_vcpu *vcpu);
 void vmx_events_warn_no_interrupt(void);
 void vmx_events_vmexit(struct kvm_vcpu *vcpu, u32 reason, u32 info, u64 qualification);
+
+/* ../helpers/svm.c */
 void svm_clear_vnmi_pending(struct kvm_vcpu *vcpu);
-bool svm_events_gif(struct kvm_vcpu *vcpu);
 void svm_events_vmexit(struct kvm_vcpu *vcpu, u32 exit_code);
 
 #endif /* __KVM_RUST_EVENTS_H */

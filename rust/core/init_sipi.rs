@@ -259,47 +259,8 @@ fn block(vcpu: &mut impl Vcpu, blocker: Blocker) {
     }
 }
 
-/// Why KVM_SET_MP_STATE refuses a state (EINVAL).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused;
-
-/// The state that KVM_SET_MP_STATE asks for, if x86 has it and this vCPU can be in it: what waits
-/// for an APIC's event needs an APIC in the kernel.
-///
-/// # Errors
-///
-/// [`Refused`].
-#[inline(always)]
-pub fn requested_state(vcpu: &impl Vcpu, raw: u32) -> Result<MpState, Refused> {
-    let state = MpState::from_raw(raw).ok_or(Refused)?;
-    if state == MpState::Runnable || vcpu.pending().is_some() {
-        Ok(state)
-    } else {
-        Err(Refused)
-    }
-}
-
-/// Linux 6.12: `state`, unless it waits for SIPI and the vCPU blocks INIT and SIPI, or is about to
-/// (an SMI goes first).
-///
-/// # Errors
-///
-/// [`Refused`].
-#[inline(always)]
-pub fn unless_wait_blocked(
-    vcpu: &impl Vcpu,
-    state: MpState,
-    smi_pending: bool,
-) -> Result<MpState, Refused> {
-    let waits = matches!(state, MpState::InitReceived | MpState::SipiReceived);
-    if waits && (smi_pending || vcpu.blocker().is_some()) {
-        Err(Refused)
-    } else {
-        Ok(state)
-    }
-}
-
-/// Makes the vCPU's state what KVM_SET_MP_STATE asks for.
+/// Makes the vCPU's state what KVM_SET_MP_STATE asks for. C has checked that the state exists and
+/// that the vCPU can be in it.
 ///
 /// SIPI_RECEIVED is INIT_RECEIVED with a SIPI pending, of the vector that is there.
 #[inline(always)]
@@ -312,62 +273,34 @@ pub fn set_state(vcpu: &mut impl Vcpu, state: MpState) {
     } else {
         vcpu.set_mp_state(state);
     }
-    vcpu.requests().make_event();
 }
 
-/// The INIT and SIPI part of `struct kvm_vcpu_events`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Saved {
-    /// An INIT is pending; None: leave it alone (no KVM_VCPUEVENT_VALID_SMM).
-    pub latched_init: Option<bool>,
-    /// The SIPI's vector; None: leave it alone (no KVM_VCPUEVENT_VALID_SIPI_VECTOR).
-    pub vector: Option<u8>,
-}
-
-/// What userspace saves. The vector is told only with a SIPI that is kept: upstream never does.
+/// The vector of a SIPI that is kept behind a latched INIT, for userspace to save.
 #[inline(always)]
-pub fn save(vcpu: &impl Vcpu) -> Saved {
-    let Some(pending) = vcpu.pending() else {
-        return Saved {
-            latched_init: Some(false),
-            vector: None,
-        };
-    };
-    let init = pending.has_init();
-    let kept = init && vcpu.keeps_sipi() && pending.has_sipi();
-    Saved {
-        latched_init: Some(init),
-        vector: kept.then(|| pending.vector()),
-    }
+pub fn kept_sipi(vcpu: &impl Vcpu) -> Option<u8> {
+    let pending = vcpu.pending()?;
+    (pending.has_init() && vcpu.keeps_sipi() && pending.has_sipi()).then(|| pending.vector())
 }
 
-/// Makes INIT and SIPI what userspace wants.
+/// Latches an INIT, or drops it, as userspace wants. C has stored the SIPI's vector.
 ///
-/// A vector beside a latched INIT is a SIPI that was kept, if SIPIs are. Without a latched INIT no
-/// SIPI is behind it.
+/// With `vector_is_valid` (KVM_VCPUEVENT_VALID_SIPI_VECTOR) a SIPI was kept behind the latched INIT,
+/// if SIPIs are kept. Without a latched INIT no SIPI is behind it.
 #[inline(always)]
-pub fn restore(vcpu: &mut impl Vcpu, saved: Saved) {
+pub fn restore(vcpu: &mut impl Vcpu, latched_init: bool, vector_is_valid: bool) {
     let keeps_sipi = vcpu.keeps_sipi();
     let Some(pending) = vcpu.pending() else {
         return;
     };
-    if let Some(vector) = saved.vector {
-        pending.vector.store(vector.into());
-    }
-    match saved.latched_init {
-        None => {}
-        Some(false) => {
-            if pending.has_init() && keeps_sipi {
-                let _dropped = pending.take_sipi();
-            }
-            let _dropped = pending.take_init();
+    if latched_init {
+        pending.events.set(1 << INIT);
+        if keeps_sipi && vector_is_valid {
+            pending.events.set(1 << SIPI);
         }
-        Some(true) => {
-            pending.events.set(1 << INIT);
-            if keeps_sipi && saved.vector.is_some() {
-                // The vector was stored above, by this thread.
-                pending.events.set(1 << SIPI);
-            }
+    } else {
+        if pending.has_init() && keeps_sipi {
+            let _dropped = pending.take_sipi();
         }
+        let _dropped = pending.take_init();
     }
 }

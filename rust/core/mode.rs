@@ -116,61 +116,35 @@ impl<'p> Running<'p> {
 
 /// A vCPU that is to be kicked.
 pub trait Vcpu {
-    /// Evidence that preemption is off; it is on again when this is dropped (C: get_cpu()).
+    /// Evidence that preemption is off, with what is needed to find the vCPU that runs here.
     type Pinned;
-    /// Wakes the vCPU if it sleeps; whether it did (C: kvm_vcpu_wake_up()).
-    fn wake_up(&self) -> bool;
-    /// Turns preemption off.
-    fn pin(&self) -> Self::Pinned;
     /// Whether the calling thread has this vCPU loaded on this CPU (C: kvm_running_vcpu).
     fn is_running_here(&self, pinned: &Self::Pinned) -> bool;
     /// The vCPU's mode.
     fn mode(&self) -> ModeWord<'_>;
-    /// [`ModeWord::exit_guest`].
-    fn exit_guest(&self) -> bool;
-    /// The CPU that the vCPU was last loaded on, or -1.
-    fn last_cpu(&self) -> i32;
     /// Whether anything is requested of the vCPU (C: kvm_request_pending()).
     fn has_request(&self) -> bool;
-    /// Whether a kick without a request is held to be a bug, and told.
+    /// Whether KVM warns of a kick without a request (module parameter).
     fn wants_request(&self) -> bool;
-    /// Tells, once, of a kick without a request.
+    /// Warns, once, of a kick without a request.
     fn warn_no_request(&self);
 }
 
-/// What is left to do of a kick.
-#[must_use]
-pub enum Kick<P> {
-    /// Nothing: it slept, or is outside the guest, or was told already.
-    Done,
-    /// An IPI to this CPU, if it is another one and online, with preemption still off.
-    Ipi(i32, P),
-}
-
-/// Makes `vcpu` look at its requests, from any context but NMI (C: kvm_vcpu_kick()).
-///
-/// The vCPU may leave that CPU before the IPI gets there: to leave guest mode was the point.
+/// Kicks a vCPU that kicks itself; false if it is not the running one, and takes
+/// [`ModeWord::exit_guest`] and, if that returns true, an IPI (C: kvm_vcpu_kick()).
 #[inline(always)]
-pub fn kick<V: Vcpu>(vcpu: &V) -> Kick<V::Pinned> {
-    if vcpu.wake_up() {
-        return Kick::Done;
-    }
-    // Before the running vCPU is looked up: it changes with the CPU.
-    let pinned = vcpu.pin();
-    if let Some(own) = Running::of(vcpu, &pinned) {
-        if own.mode.is_in_guest() {
-            if vcpu.wants_request() && !vcpu.has_request() {
-                // To miss an event by a bug is better than a guest that runs as EXITING, which
-                // no later kick would reach.
-                vcpu.warn_no_request();
-            } else {
-                own.exit_guest();
-            }
+pub fn kick_self<V: Vcpu>(vcpu: &V, pinned: &V::Pinned) -> bool {
+    let Some(own) = Running::of(vcpu, pinned) else {
+        return false;
+    };
+    if own.mode.is_in_guest() {
+        if vcpu.wants_request() && !vcpu.has_request() {
+            // A missed event, after a bug, is better than a guest that runs as EXITING: no later
+            // kick would reach it.
+            vcpu.warn_no_request();
+        } else {
+            own.exit_guest();
         }
-        return Kick::Done;
     }
-    if !vcpu.exit_guest() {
-        return Kick::Done;
-    }
-    Kick::Ipi(vcpu.last_cpu(), pinned)
+    true
 }

@@ -35,15 +35,6 @@ impl MpState {
         })
     }
 
-    /// The state that KVM_GET_MP_STATE reports: who has been unhalted runs (C: pv_unhalted).
-    #[inline(always)]
-    pub fn reported(self, unhalted: bool) -> Self {
-        match self {
-            Self::Halted | Self::ApResetHold if unhalted => Self::Runnable,
-            state => state,
-        }
-    }
-
     /// Whether only INIT and SIPI lead out of this state.
     ///
     /// NMI, SMI, INTR and so a PMI are blocked in wait-for-SIPI (SDM vol. 3, "Activity

@@ -14,9 +14,10 @@
 //!     kick
 //! ```
 //!
-//! All four are locked operations. Who finds the queue not empty may leave the request to the
-//! sender that found it empty: that one makes it after its own addition, hence after this one, or
-//! the vCPU has taken the request and will see both when it empties the queue.
+//! All four are locked operations. A non-zero old count means that the queue has not been emptied
+//! since a sender raised it from zero; the collection which that sender's request causes is still to
+//! come, and takes this NMI too. A sender that finds neither an empty queue nor a request makes the
+//! request as well: the first sender may not run for long.
 
 use super::request::{Request, Requests};
 use super::sync::{Atomic, Full};
@@ -30,9 +31,9 @@ pub struct Arrived(());
 ///
 /// # Invariants
 ///
-/// While the count is not 0, `KVM_REQ_NMI` is made; or the sender that took the count away from 0
-/// is about to make it; or the vCPU's thread has taken it and is about to empty the queue. (The
-/// count is only added to and exchanged, so that each change has its place among the others.)
+/// While the count is not 0, `KVM_REQ_NMI` is made; or a sender that has raised the count is about to
+/// make it; or the vCPU's thread has taken it and is about to empty the queue. (The count is only
+/// added to and exchanged, so that each change has its place among the others.)
 #[derive(Clone, Copy)]
 pub struct Queue<'a> {
     count: &'a Atomic<i32>,
@@ -49,8 +50,8 @@ impl<'a> Queue<'a> {
     /// Queues one NMI, from any context (C: kvm_inject_nmi()). The caller kicks.
     #[inline(always)]
     pub fn push(&self) {
-        if self.count.fetch_add(1, Full) == 0 {
-            // INVARIANT: this is the sender that took the count away from 0.
+        if self.count.fetch_add(1, Full) == 0 || !self.requests.is_made(Request::Nmi) {
+            // INVARIANT: this sender has raised the count.
             self.requests.make_nmi(Arrived(()));
         }
     }
@@ -96,12 +97,10 @@ pub trait Vcpu {
     fn set_pending(&mut self, count: u32);
     /// Whether an NMI is being injected (C: `arch.nmi_injected`).
     fn is_injected(&self) -> bool;
-    /// Says whether an NMI is being injected.
-    fn set_injected(&mut self, injected: bool);
+    /// No NMI is being injected any more.
+    fn clear_injected(&mut self);
     /// Whether NMIs are masked: one is in service (C: `get_nmi_mask`).
     fn is_masked(&self) -> bool;
-    /// Masks or unmasks NMIs (C: `set_nmi_mask`).
-    fn set_masked(&mut self, masked: bool);
     /// Whether hardware holds an NMI as pending (C: `is_vnmi_pending`).
     fn is_held(&self) -> bool;
     /// Offers an NMI to hardware; false if it has no vNMI or holds one (C: `set_vnmi_pending`).
@@ -155,43 +154,16 @@ pub fn has_event(vcpu: &impl Vcpu) -> bool {
     vcpu.queue().requests.is_made(Request::Nmi) || (vcpu.pending() > 0 && vcpu.is_allowed())
 }
 
-/// The NMI part of `struct kvm_vcpu_events`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Saved {
-    /// An NMI is being injected.
-    pub injected: bool,
-    /// NMIs pending, those that hardware holds included; more than the limit is not an error.
-    pub pending: u8,
-    /// NMIs are masked.
-    pub masked: bool,
-}
-
-/// What userspace saves. The queue must have been collected (KVM_GET_VCPU_EVENTS).
-#[inline(always)]
-pub fn save(vcpu: &impl Vcpu) -> Saved {
-    // collect() leaves at most 2 pending, held ones included.
-    let pending = vcpu.pending().min(2) as u8 + u8::from(vcpu.is_held());
-    Saved {
-        injected: vcpu.is_injected(),
-        pending,
-        masked: vcpu.is_masked(),
-    }
-}
-
-/// Makes the NMI state what userspace wants (KVM_SET_VCPU_EVENTS). The queue must have been
-/// collected. Without `pending_is_valid` (KVM_VCPUEVENT_VALID_NMI_PENDING), NMIs are kept.
+/// Makes `count` NMIs pending, in place of those that are (KVM_SET_VCPU_EVENTS with
+/// KVM_VCPUEVENT_VALID_NMI_PENDING). The queue must have been collected.
 ///
-/// The count goes to the queue, not to what is pending: the limit depends on the mask, which is
-/// set here too, and is applied when the vCPU collects.
+/// The count goes to the queue, not to what is pending: the limit depends on the mask, which
+/// userspace sets too, and is applied when the vCPU collects.
 #[inline(always)]
-pub fn restore(vcpu: &mut impl Vcpu, state: Saved, pending_is_valid: bool) {
-    vcpu.set_injected(state.injected);
-    if pending_is_valid {
-        vcpu.set_pending(0);
-        vcpu.take_back();
-        vcpu.queue().replace(state.pending);
-    }
-    vcpu.set_masked(state.masked);
+pub fn replace(vcpu: &mut impl Vcpu, count: u8) {
+    vcpu.set_pending(0);
+    vcpu.take_back();
+    vcpu.queue().replace(count);
 }
 
 /// INIT and RESET: whatever is on its way is dropped, its request too (C: kvm_vcpu_reset()).
@@ -199,5 +171,5 @@ pub fn restore(vcpu: &mut impl Vcpu, state: Saved, pending_is_valid: bool) {
 pub fn reset(vcpu: &mut impl Vcpu) {
     vcpu.queue().drop_all();
     vcpu.set_pending(0);
-    vcpu.set_injected(false);
+    vcpu.clear_injected();
 }

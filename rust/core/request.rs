@@ -84,12 +84,6 @@ impl<'a> Requests<'a> {
         self.0.set(Request::Event.mask());
     }
 
-    /// Asks that an SMI be made pending.
-    #[inline(always)]
-    pub fn make_smi(&self) {
-        self.0.set(Request::Smi.mask());
-    }
-
     /// Asks that counters be reprogrammed.
     #[inline(always)]
     pub fn make_pmu(&self) {
@@ -225,14 +219,17 @@ pub fn serve(vcpu: &mut impl Serve) {
     }
 }
 
-/// Finds the overflows of a vCPU that is about to sleep.
+/// Finds the overflows of a vCPU that is about to sleep in HLT.
 ///
-/// The HLT that it sleeps by is itself an instruction that a counter counts: an overflow of its
-/// retirement is a PMI, which ends the HLT.
+/// A counter counts the HLT itself: an overflow of its retirement is a PMI, which ends the HLT. The
+/// PMI is delivered here too: it ends the HLT only if LVTPC makes an event of it that does.
 #[inline(always)]
 pub fn settle_counters(vcpu: &mut impl Serve) {
     if vcpu.requests().take(Request::Pmu) {
         vcpu.pmu();
+        if vcpu.requests().take(Request::Pmi) {
+            vcpu.pmi();
+        }
     }
 }
 

@@ -85,12 +85,6 @@ pub trait Vcpu {
     fn exit_with_exception(&mut self);
 }
 
-/// Whether the global interrupt flag blocks INIT (APM vol. 2, "Global Interrupt Flag").
-#[inline(always)]
-pub const fn blocks_init(gif: bool) -> bool {
-    !gif
-}
-
 /// A vCPU's events, for the walk.
 pub struct L2<'a, V>(pub &'a mut V);
 

@@ -197,12 +197,6 @@ pub trait Vcpu {
     fn interrupt_is_in_service(&mut self, vector: u8);
 }
 
-/// Whether VMX root operation blocks INIT (SDM vol. 3, "Other Causes of VM Exits").
-#[inline(always)]
-pub const fn blocks_init(vmxon: bool, guest_mode: bool) -> bool {
-    vmxon && !guest_mode
-}
-
 /// A vCPU's events, for the walk.
 pub struct L2<'a, V>(pub &'a mut V);
 

@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For kvm.ko's Rust: inline functions and macros of C's that Rust can't reach, module
- * parameters, and the file in debugfs.
+ * For kvm.ko's Rust: inline functions and macros that Rust cannot reach, module parameters, and
+ * the file in debugfs.
  */
 #include <linux/debugfs.h>
 #include <linux/kvm_host.h>
 #include <linux/module.h>
-#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
-#include <linux/smp.h>
-#include <trace/events/ipi.h>
+#include <asm/cpufeature.h>
 
-#include "x86.h"
-#include "smm.h"
 #include "rust/bindings/events.h"
 
 bool kvm_sipi_behind_init;
@@ -25,41 +21,10 @@ module_param_named(warn_requestless_kick, kvm_warn_requestless_kick, bool, 0644)
 MODULE_PARM_DESC(warn_requestless_kick,
 		 "Warn of a vCPU in guest mode that kicks itself with nothing requested");
 
-#ifdef CONFIG_PREEMPT_COUNT
-void kvm_events_preempt_disable(void)
+/* An inline function in later trees. */
+void kvm_events_kick(struct kvm_vcpu *vcpu)
 {
-	preempt_disable();
-}
-
-void kvm_events_preempt_enable(void)
-{
-	preempt_enable();
-}
-#endif
-
-static bool is_other_cpu(int cpu)
-{
-	return cpu != smp_processor_id() && (unsigned int)cpu < nr_cpu_ids && cpu_online(cpu);
-}
-
-/*
- * By a reschedule IPI: a kick may come with interrupts off, where the other kind of IPI can
- * deadlock.
- */
-void kvm_events_kick_cpu(int cpu)
-{
-	if (is_other_cpu(cpu))
-		smp_send_reschedule(cpu);
-}
-
-static void left_guest(void *unused)
-{
-}
-
-void kvm_events_kick_cpu_and_wait(int cpu)
-{
-	if (is_other_cpu(cpu))
-		smp_call_function_single(cpu, left_guest, NULL, true);
+	kvm_vcpu_kick(vcpu);
 }
 
 void kvm_events_warn_no_request(struct kvm_vcpu *vcpu)
@@ -67,14 +32,22 @@ void kvm_events_warn_no_request(struct kvm_vcpu *vcpu)
 	WARN_ONCE(1, "vCPU %d kicked itself with nothing requested\n", vcpu->vcpu_id);
 }
 
-bool kvm_events_signal_pending(void)
+/* Rare enough for an indirect call. */
+void kvm_events_clear_vnmi_pending(struct kvm_vcpu *vcpu)
 {
-	return signal_pending(current);
+	if (kvm_x86_ops.clear_vnmi_pending)
+		kvm_x86_ops.clear_vnmi_pending(vcpu);
+}
+
+/* SVM blocks INIT while GIF is clear; VMX blocks it in root operation. */
+bool kvm_events_init_waits_for_gif(void)
+{
+	return cpu_feature_enabled(X86_FEATURE_SVM);
 }
 
 static int events_show(struct seq_file *file, void *unused)
 {
-	kvm_events_show(file->private, file);
+	rust_kvm_events_show(file->private, file);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(events);

@@ -18,11 +18,6 @@ void svm_clear_vnmi_pending(struct kvm_vcpu *vcpu)
 	vmcb_mark_dirty(svm->vmcb, VMCB_INTR);
 }
 
-bool svm_events_gif(struct kvm_vcpu *vcpu)
-{
-	return gif_set(to_svm(vcpu));
-}
-
 void svm_events_vmexit(struct kvm_vcpu *vcpu, u32 exit_code)
 {
 	struct vcpu_svm *svm = to_svm(vcpu);

@@ -2,7 +2,7 @@
 
 //! A local APIC's vector table.
 
-use core::ptr::{addr_of, null_mut, NonNull};
+use core::ptr::{addr_of, NonNull};
 
 use crate::bindings::{self, kvm_lapic, kvm_vcpu};
 use crate::event::lvt::{Apic, Lvt};
@@ -65,15 +65,13 @@ impl Apic for Entry<'_> {
     #[inline(always)]
     fn accept(&mut self, entry: Lvt) -> bool {
         let (mode, vector, trigger) = (entry.mode(), entry.vector(), entry.trigger());
-        // SAFETY: the APIC is valid. An interrupt of its own has no map of destinations.
+        // SAFETY: the invariant: the APIC of a live vCPU.
         unsafe {
-            bindings::__apic_accept_irq(
+            bindings::kvm_events_accept_irq(
                 self.apic.as_ptr(),
                 mode as i32,
                 vector as i32,
-                1,
                 trigger as i32,
-                null_mut(),
             ) != 0
         }
     }

@@ -5,7 +5,7 @@
 use core::marker::PhantomData;
 use core::ptr::{addr_of, addr_of_mut, NonNull};
 
-use crate::bindings::{kvm_pmc, kvm_pmu, perf_event, perf_event_attr};
+use crate::bindings::{kvm_pmc, kvm_pmu, perf_event_attr};
 use crate::event::pmi::Counter;
 use crate::event::request::Requests;
 use crate::sync::Bits;
@@ -37,17 +37,6 @@ impl<'a> Pmc<'a> {
             ptr,
             _life: PhantomData,
         }
-    }
-
-    /// The counter that `event` was made for.
-    ///
-    /// # Safety
-    ///
-    /// `event` is a perf event of KVM's, whose counter's vCPU lives for `'a`.
-    #[inline(always)]
-    pub(crate) unsafe fn of_event(event: *mut perf_event) -> Self {
-        // SAFETY: KVM makes its events with the counter as their context.
-        unsafe { Self::from_raw(addr_of!((*event).overflow_handler_context).read().cast()) }
     }
 
     #[inline(always)]

@@ -16,51 +16,26 @@ impl Vcpu<'_> {
     /// Makes the vCPU look at its requests.
     #[inline(always)]
     pub(crate) fn kick(self) {
-        // SAFETY: invariant 1 of `Vcpu`.
-        #[cfg(not(linux_7))]
-        unsafe {
-            bindings::kvm_vcpu_kick(self.ptr())
-        }
-        // SAFETY: invariant 1 of `Vcpu`.
-        #[cfg(linux_7)]
-        unsafe {
-            bindings::__kvm_vcpu_kick(self.ptr(), false)
-        }
-    }
-
-    /// What blocks INIT and SIPI.
-    #[inline(always)]
-    pub(crate) fn blocker(self) -> Option<Blocker> {
-        if self.is_smm() {
-            return Some(Blocker::Smm);
-        }
-        // SAFETY: invariant 1 of `Vcpu`.
-        if !unsafe { vendor::apic_init_signal_blocked(self.ptr()) } {
-            return None;
-        }
-        Some(if vendor::init_waits_for_gif() {
-            Blocker::Gif
-        } else {
-            Blocker::Root
-        })
+        // SAFETY: invariant 1 of `Vcpu`: the vCPU is live.
+        unsafe { bindings::kvm_events_kick(self.ptr()) }
     }
 }
 
-impl Waiter for Vcpu<'_> {
+impl Waiter for OwnVcpu<'_> {
     #[inline(always)]
     fn has_init_or_sipi(&self) -> bool {
-        self.pending().is_some_and(|p| p.any())
+        self.shared().pending().is_some_and(|p| p.any())
     }
 
     #[inline(always)]
     fn accepts_init_or_sipi(&self) -> bool {
-        self.blocker().is_none()
+        init_sipi::Vcpu::blocker(self).is_none()
     }
 
     #[inline(always)]
     fn has_new_protected_state(&self) -> bool {
         let mask = 1 << bindings::KVM_EVENTS_REQ_UPDATE_PROTECTED_GUEST_STATE;
-        self.request_bits().load() & mask != 0
+        self.shared().request_bits().load() & mask != 0
     }
 }
 
@@ -87,21 +62,15 @@ impl nmi::Vcpu for OwnVcpu<'_> {
     }
 
     #[inline(always)]
-    fn set_injected(&mut self, injected: bool) {
+    fn clear_injected(&mut self) {
         // SAFETY: this thread alone touches the field.
-        unsafe { field!(self, arch.nmi_injected).write(injected) }
+        unsafe { field!(self, arch.nmi_injected).write(false) }
     }
 
     #[inline(always)]
     fn is_masked(&self) -> bool {
         // SAFETY: the pointer is valid, and this thread has the vCPU.
         unsafe { vendor::get_nmi_mask(self.ptr()) }
-    }
-
-    #[inline(always)]
-    fn set_masked(&mut self, masked: bool) {
-        // SAFETY: the pointer is valid, and this thread has the vCPU.
-        unsafe { vendor::set_nmi_mask(self.ptr(), masked) }
     }
 
     #[inline(always)]
@@ -119,7 +88,7 @@ impl nmi::Vcpu for OwnVcpu<'_> {
     #[inline(always)]
     fn take_back(&mut self) {
         // SAFETY: the pointer is valid, and this thread has the vCPU.
-        unsafe { vendor::clear_vnmi_pending(self.ptr()) }
+        unsafe { bindings::kvm_events_clear_vnmi_pending(self.ptr()) }
     }
 
     #[inline(always)]
@@ -161,7 +130,7 @@ impl Serve for OwnVcpu<'_> {
     #[inline(always)]
     fn nmi(&mut self) {
         // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
-        unsafe { bindings::kvm_nmi_collect(self.ptr()) }
+        unsafe { bindings::rust_process_nmi(self.ptr()) }
     }
 }
 
@@ -194,7 +163,19 @@ impl init_sipi::Vcpu for OwnVcpu<'_> {
 
     #[inline(always)]
     fn blocker(&self) -> Option<Blocker> {
-        self.shared().blocker()
+        if self.shared().is_smm() {
+            return Some(Blocker::Smm);
+        }
+        // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
+        if !unsafe { vendor::apic_init_signal_blocked(self.ptr()) } {
+            return None;
+        }
+        // SAFETY: asks only of the processor.
+        Some(if unsafe { bindings::kvm_events_init_waits_for_gif() } {
+            Blocker::Gif
+        } else {
+            Blocker::Root
+        })
     }
 
     #[inline(always)]
@@ -214,7 +195,7 @@ impl init_sipi::Vcpu for OwnVcpu<'_> {
         self.shared().mp_state()
     }
 
-    /// A vCPU that runs has been unhalted, and by whom is over (C, 7.x: kvm_set_mp_state()).
+    /// C: kvm_set_mp_state() on 7.x, where entering RUNNABLE clears pv_unhalted.
     #[inline(always)]
     fn set_mp_state(&mut self, state: MpState) {
         // SAFETY: this thread alone writes the fields; others read them whole.
@@ -222,7 +203,7 @@ impl init_sipi::Vcpu for OwnVcpu<'_> {
             field!(self, arch.mp_state)
                 .cast::<u32>()
                 .write_volatile(state as u32);
-            if state == MpState::Runnable {
+            if cfg!(linux_7) && state == MpState::Runnable {
                 field!(self, arch.pv.pv_unhalted).write(false);
             }
         }

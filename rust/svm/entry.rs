@@ -2,7 +2,8 @@
 
 //! Every function of kvm-amd.ko that C calls. See `../kvm/entry.rs`.
 
-use core::ffi::c_int;
+use kernel::error::code::EBUSY;
+use kernel::ffi::c_int;
 
 use crate::bindings::{self, kvm_vcpu};
 use crate::event::nested::{self, Outcome};
@@ -10,19 +11,17 @@ use crate::event::svm;
 use crate::l2::SvmVcpu;
 
 export! {
-    /// Whether the global interrupt flag blocks INIT. The vCPU's thread.
-    fn svm_apic_init_signal_blocked(vcpu: *mut kvm_vcpu) -> bool {
-        // SAFETY: C passes a live vCPU of SVM.
-        svm::blocks_init(unsafe { bindings::svm_events_gif(vcpu) })
-    }
-
-    /// Gives L1 what it wants of the events that are pending while L2 runs: 0, or -EBUSY if it
-    /// has to wait. The vCPU's thread.
-    fn svm_check_nested_events(vcpu: *mut kvm_vcpu) -> c_int {
-        // SAFETY: C passes a live vCPU of SVM, on its thread, with L2 active.
+    /// Gives L1 the events that are pending while L2 runs and that L1 intercepts: 0, or -EBUSY if
+    /// one has to wait.
+    ///
+    /// # Safety
+    ///
+    /// `vcpu` is a live vCPU of SVM with L2 active, which the calling thread has loaded.
+    fn rust_svm_check_nested_events(vcpu: *mut kvm_vcpu) -> c_int {
+        // SAFETY: the caller's promise.
         match nested::walk(&mut svm::L2(&mut unsafe { SvmVcpu::from_raw(vcpu) })) {
             Outcome::Done | Outcome::NotForL1 => 0,
-            Outcome::Busy => -(bindings::EBUSY as c_int),
+            Outcome::Busy => EBUSY.to_errno(),
         }
     }
 }

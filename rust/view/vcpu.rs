@@ -26,8 +26,14 @@ const _: () = {
     assert!(Request::Nmi as u32 == bindings::KVM_EVENTS_REQ_NMI);
     assert!(Request::Pmu as u32 == bindings::KVM_EVENTS_REQ_PMU);
     assert!(Request::Pmi as u32 == bindings::KVM_EVENTS_REQ_PMI);
+    #[cfg(CONFIG_KVM_SMM)]
     assert!(Request::Smi as u32 == bindings::KVM_EVENTS_REQ_SMI);
-    assert!(request::SERVED == bindings::KVM_EVENTS_SERVED_BITS);
+    let served = if cfg!(CONFIG_KVM_SMM) {
+        request::SERVED
+    } else {
+        request::SERVED & !Request::Smi.mask()
+    };
+    assert!(served == bindings::KVM_EVENTS_SERVED_BITS);
     assert!(MpState::Runnable as u32 == bindings::KVM_MP_STATE_RUNNABLE);
     assert!(MpState::Uninitialized as u32 == bindings::KVM_MP_STATE_UNINITIALIZED);
     assert!(MpState::InitReceived as u32 == bindings::KVM_MP_STATE_INIT_RECEIVED);
@@ -177,8 +183,16 @@ impl<'a> Vcpu<'a> {
 
     /// Whether the vCPU is in system-management mode (C: is_smm()).
     #[inline(always)]
+    #[cfg(CONFIG_KVM_SMM)]
     pub(crate) fn is_smm(self) -> bool {
-        cfg!(CONFIG_KVM_SMM) && shared!(self, arch.hflags) & bindings::KVM_EVENTS_HF_SMM_MASK != 0
+        shared!(self, arch.hflags) & bindings::KVM_EVENTS_HF_SMM_MASK != 0
+    }
+
+    /// Without CONFIG_KVM_SMM no vCPU is in system-management mode.
+    #[inline(always)]
+    #[cfg(not(CONFIG_KVM_SMM))]
+    pub(crate) fn is_smm(self) -> bool {
+        false
     }
 
     /// What came of INITs and SIPIs.

@@ -66,18 +66,6 @@ impl VmxVcpu<'_> {
         vmx!(self, nested.cached_vmcs12)
     }
 
-    /// Whether the vCPU is in VMX operation.
-    #[inline(always)]
-    pub(crate) fn is_vmx_on(&self) -> bool {
-        vmx!(self, nested.vmxon)
-    }
-
-    /// Whether L2 is active.
-    #[inline(always)]
-    pub(crate) fn is_guest_mode(&self) -> bool {
-        self.0.shared().is_guest_mode()
-    }
-
     #[inline(always)]
     fn pin_based(&self, control: u32) -> bool {
         vmcs12!(self, pin_based_vm_exec_control) & control != 0

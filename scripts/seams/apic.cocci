@@ -1,31 +1,10 @@
-// What Rust owns of the local APIC: how it accepts SMI, NMI, INIT and SIPI, and when the vCPU
-// takes INIT and SIPI.
+// The local APIC: how it accepts INIT and SIPI, and how the vCPU takes them.
 // file: arch/x86/kvm/lapic.c
-// file: arch/x86/kvm/lapic.h
 
 @ declare_events_lapic @
 @@
  #include "x86.h"
 +#include "rust/bindings/events.h"
-
-@ accept_smi @
-expression v, r;
-position p;
-@@
--if (!kvm_inject_smi@p(v)) {
--	kvm_vcpu_kick(v);
--	r = 1;
--}
-+r = kvm_apic_accept_smi(v);
-
-@ accept_nmi @
-expression v, r;
-position p;
-@@
--r = 1;
--kvm_inject_nmi@p(v);
--kvm_vcpu_kick(v);
-+r = kvm_apic_accept_nmi(v);
 
 @ accept_init @
 expression v, r, a;
@@ -38,7 +17,7 @@ position p;
 -	kvm_make_request(KVM_REQ_EVENT, v);
 -	kvm_vcpu_kick(v);
 -}
-+r = kvm_apic_accept_init(v, l, t);
++r = rust_kvm_apic_accept_init(v, l, t);
 
 @ accept_sipi @
 expression v, r, a, n;
@@ -50,23 +29,14 @@ position p;
 -set_bit(KVM_APIC_SIPI, &a->pending_events);
 -kvm_make_request(KVM_REQ_EVENT, v);
 -kvm_vcpu_kick(v);
-+r = kvm_apic_accept_sipi(v, n);
++r = rust_kvm_apic_accept_sipi(v, n);
 
 @ kvm_apic_accept_events @
 identifier v;
 position p;
 @@
 -int kvm_apic_accept_events@p(struct kvm_vcpu *v) { ... }
-
-@ kvm_apic_init_sipi_allowed @
-typedef bool;
-identifier v;
-position p;
-@@
--static inline bool kvm_apic_init_sipi_allowed@p(struct kvm_vcpu *v) { ... }
-
-@ kvm_lapic_latched_init @
-identifier v;
-position p;
-@@
--static inline int kvm_lapic_latched_init@p(struct kvm_vcpu *v) { ... }
++int kvm_apic_accept_events(struct kvm_vcpu *v)
++{
++	return rust_kvm_apic_accept_events(v);
++}

@@ -1,57 +1,35 @@
-// What Rust owns of INIT and SIPI: what an uninitialized vCPU's KVM_RUN returns, the activity
-// state, save and restore.
+// INIT and SIPI as userspace sees them: the activity state, save and restore.
 // file: arch/x86/kvm/x86.c
 
-@ uninitialized_wait @
-expression v;
-identifier r;
-position p;
-@@
--if (kvm_apic_accept_events@p(v) < 0) {
--	r = 0;
--	goto out;
--}
--r = -EAGAIN;
--if (signal_pending(current)) { ... }
-+r = kvm_init_wait_ended(v);
-
-@ get_mp_state @
+// only: 6.12
+@ set_mp_state_6 @
 identifier v, s;
 position p;
 @@
--if ((v->arch.mp_state == KVM_MP_STATE_HALTED ||
--     v->arch.mp_state == KVM_MP_STATE_AP_RESET_HOLD) &&
--    v->arch.pv.pv_unhalted)
--	s->mp_state@p = KVM_MP_STATE_RUNNABLE;
+-if (s->mp_state@p == KVM_MP_STATE_SIPI_RECEIVED) { ... }
 -else
--	s->mp_state = v->arch.mp_state;
-+s->mp_state = kvm_mp_state_get(v);
+-	v->arch.mp_state = s->mp_state;
++rust_kvm_set_mp_state(v, s->mp_state);
 
-@ kvm_arch_vcpu_ioctl_set_mpstate @
+// only: 7.2
+@ set_mp_state_7 @
 identifier v, s;
 position p;
 @@
--int kvm_arch_vcpu_ioctl_set_mpstate@p(struct kvm_vcpu *v, struct kvm_mp_state *s) { ... }
+-if (s->mp_state@p == KVM_MP_STATE_SIPI_RECEIVED) { ... }
+-kvm_set_mp_state(v, s->mp_state);
++rust_kvm_set_mp_state(v, s->mp_state);
 
-@ get_vcpu_events_init @
+@ get_vcpu_events @
 identifier v, e;
 expression f;
 position p;
 @@
--e->smi.latched_init@p = kvm_lapic_latched_init(v);
+ e->smi.latched_init@p = kvm_lapic_latched_init(v);
  e->flags = f;
-+kvm_init_save(v, e);
++rust_kvm_init_save(v, e);
 
-@ set_vcpu_events_sipi @
-identifier v, e;
-position p;
-@@
--if (e->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR &&
--    lapic_in_kernel(v))
--	v->arch.apic->sipi_vector@p = e->sipi_vector;
-+kvm_init_restore(v, e);
-
-@ set_vcpu_events_init @
+@ set_vcpu_events @
 identifier v, e;
 position p;
 @@
@@ -61,3 +39,4 @@ position p;
 -	else
 -		clear_bit(KVM_APIC_INIT, &v->arch.apic->pending_events);
 -}
++rust_kvm_init_restore(v, e);

@@ -1,4 +1,4 @@
-// What Rust owns of the kick: all of it, the waking of a vCPU that sleeps too.
+// The kick: the change of the vCPU's mode, by the vCPU's own thread and by others.
 // file: virt/kvm/kvm_main.c
 // file: arch/x86/kvm/x86.c
 
@@ -7,36 +7,24 @@
  #include "kvm_mm.h"
 +#include "rust/bindings/events.h"
 
-// only: 6.12
-@ kvm_vcpu_kick @
-identifier v;
+@ kick_self @
+expression v;
+identifier l;
 position p;
 @@
--void kvm_vcpu_kick@p(struct kvm_vcpu *v) { ... }
-
-// only: 7.2
-@ kvm_vcpu_kick_wait @
-identifier v, w;
-position p;
-@@
--void __kvm_vcpu_kick@p(struct kvm_vcpu *v, bool w) { ... }
-
-@ kvm_vcpu_wake_up @
-typedef bool;
-identifier v;
-position p;
-@@
--bool kvm_vcpu_wake_up@p(struct kvm_vcpu *v) { ... }
+-if (v == __this_cpu_read@p(kvm_running_vcpu)) {
+-	...
+-	goto l;
+-}
++if (rust_kvm_vcpu_kick_self(v, __this_cpu_read(kvm_running_vcpu)))
++	goto l;
 
 @ kvm_arch_vcpu_should_kick @
 identifier v;
 position p;
 @@
 -int kvm_arch_vcpu_should_kick@p(struct kvm_vcpu *v) { ... }
-
-@ running_vcpu @
-declarer name DEFINE_PER_CPU;
-position p;
-@@
--static DEFINE_PER_CPU@p(struct kvm_vcpu *, kvm_running_vcpu);
-+DEFINE_PER_CPU(struct kvm_vcpu *, kvm_running_vcpu);
++int kvm_arch_vcpu_should_kick(struct kvm_vcpu *v)
++{
++	return rust_kvm_arch_vcpu_should_kick(v);
++}

@@ -1,8 +1,6 @@
-// What Rust owns of L2's events on VMX: which comes first, and what L1 sees of it.
+// L2's events on VMX: which comes first, and what L1 sees of it.
 // file: arch/x86/kvm/vmx/nested.c
-// file: arch/x86/kvm/vmx/vmx.c
 
-// matches: 2
 @ declare_events_vmx @
 @@
  #include "nested.h"
@@ -13,6 +11,10 @@ identifier v;
 position p;
 @@
 -static int vmx_check_nested_events@p(struct kvm_vcpu *v) { ... }
++static int vmx_check_nested_events(struct kvm_vcpu *v)
++{
++	return rust_vmx_check_nested_events(v);
++}
 
 @ vmx_has_nested_events @
 typedef bool;
@@ -20,7 +22,12 @@ identifier v, i;
 position p;
 @@
 -static bool vmx_has_nested_events@p(struct kvm_vcpu *v, bool i) { ... }
++static bool vmx_has_nested_events(struct kvm_vcpu *v, bool i)
++{
++	return rust_vmx_has_nested_events(v, i);
++}
 
+// Only the two above call these.
 @ vmx_is_low_priority_db_trap @
 typedef bool;
 identifier e;
@@ -35,14 +42,7 @@ position p;
 @@
 -static bool nested_vmx_preemption_timer_pending@p(struct kvm_vcpu *v) { ... }
 
-@ vmx_apic_init_signal_blocked @
-typedef bool;
-identifier v;
-position p;
-@@
--bool vmx_apic_init_signal_blocked@p(struct kvm_vcpu *v) { ... }
-
-// C's own, which Rust calls.
+// Rust calls these.
 @ vmx_complete_nested_posted_interrupt @
 identifier v;
 position p;

@@ -1,4 +1,4 @@
-// What Rust owns of NMIs: queue, collect, count, save and restore, reset.
+// NMIs: the queue and its request, collection, restore, reset.
 // file: arch/x86/kvm/x86.c
 
 @ declare_events @
@@ -11,68 +11,33 @@ identifier v;
 position p;
 @@
 -void kvm_inject_nmi@p(struct kvm_vcpu *v) { ... }
-
-@ process_nmi_declaration @
-identifier v;
-position p;
-@@
--static void process_nmi@p(struct kvm_vcpu *v);
++void kvm_inject_nmi(struct kvm_vcpu *v)
++{
++	rust_kvm_inject_nmi(v);
++}
 
 @ process_nmi @
 identifier v;
 position p;
 @@
 -static void process_nmi@p(struct kvm_vcpu *v) { ... }
++static void process_nmi(struct kvm_vcpu *v)
++{
++	rust_process_nmi(v);
++}
 
-@ kvm_get_nr_pending_nmis @
-identifier v;
-position p;
-@@
--int kvm_get_nr_pending_nmis@p(struct kvm_vcpu *v) { ... }
-
-@ get_vcpu_events_collect @
-identifier v;
-position p;
-@@
- kvm_vcpu_ioctl_x86_get_vcpu_events(struct kvm_vcpu *v, ...)
- {
- ...
--process_nmi@p(v);
-+kvm_nmi_collect(v);
- ...
- }
-
-@ get_vcpu_events @
+@ set_vcpu_events_nmi @
 expression v;
 identifier e;
 position p;
 @@
--e->nmi.injected@p = v->arch.nmi_injected;
--e->nmi.pending = kvm_get_nr_pending_nmis(v);
--e->nmi.masked = kvm_x86_call(get_nmi_mask)(v);
-+kvm_nmi_save(v, e);
-
-@ set_vcpu_events_collect @
-identifier v;
-position p;
-@@
- kvm_vcpu_ioctl_x86_set_vcpu_events(struct kvm_vcpu *v, ...)
- {
- ...
--process_nmi@p(v);
-+kvm_nmi_collect(v);
- ...
+ if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING) {
+-	v->arch.nmi_pending@p = 0;
+-	atomic_set(&v->arch.nmi_queued, e->nmi.pending);
+-	if (e->nmi.pending)
+-		kvm_make_request(KVM_REQ_NMI, v);
++	rust_kvm_set_pending_nmis(v, e->nmi.pending);
  }
-
-@ set_vcpu_events @
-expression v;
-identifier e;
-position p;
-@@
--v->arch.nmi_injected@p = e->nmi.injected;
--if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING) { ... }
--kvm_x86_call(set_nmi_mask)(v, e->nmi.masked);
-+kvm_nmi_restore(v, e);
 
 @ kvm_vcpu_has_events_nmi @
 expression v;
@@ -80,7 +45,7 @@ position p;
 @@
 -if (kvm_test_request@p(KVM_REQ_NMI, v) ||
 -    (v->arch.nmi_pending && kvm_x86_call(nmi_allowed)(v, false)))
-+if (kvm_nmi_has_event(v))
++if (rust_kvm_nmi_has_event(v))
  	return true;
 
 @ kvm_vcpu_reset @
@@ -90,4 +55,4 @@ position p;
 -atomic_set@p(&v->arch.nmi_queued, 0);
 -v->arch.nmi_pending = 0;
 -v->arch.nmi_injected = false;
-+kvm_nmi_reset(v);
++rust_kvm_nmi_reset(v);

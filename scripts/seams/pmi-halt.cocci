@@ -1,4 +1,4 @@
-// What upstream lacks of the PMI: a HLT whose own retirement overflows a counter.
+// The PMI of a HLT whose own retirement overflows a counter.
 // file: arch/x86/kvm/x86.c
 
 @ vcpu_block @
@@ -9,7 +9,7 @@ position p;
  {
  	bool h;
 +
-+	kvm_pmu_settle(v);
++	rust_kvm_pmu_settle(v);
 
  	if (!kvm_arch_vcpu_runnable@p(v)) { ... }
  	...

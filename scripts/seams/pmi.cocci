@@ -1,4 +1,4 @@
-// What Rust owns of the PMI: recording an overflow, perf's callback, delivery.
+// The PMI: recording an overflow, perf's callback, delivery through the local vector table.
 // file: arch/x86/kvm/pmu.c
 // file: arch/x86/kvm/lapic.c
 
@@ -8,65 +8,44 @@
 +#include "rust/bindings/events.h"
 
 @ __kvm_perf_overflow @
+typedef bool;
 identifier c, i;
 position p;
 @@
 -static inline void __kvm_perf_overflow@p(struct kvm_pmc *c, bool i) { ... }
++static inline void __kvm_perf_overflow(struct kvm_pmc *c, bool i)
++{
++	rust_kvm_pmc_overflow(c, i);
++}
 
 @ kvm_perf_overflow @
 identifier e, d, r;
 position p;
 @@
--static void kvm_perf_overflow@p(struct perf_event *e, struct perf_sample_data *d, struct pt_regs *r) { ... }
-
-@ reprogram_counter @
-expression c;
-position p;
-@@
--__kvm_perf_overflow@p(c, false);
-+kvm_pmc_emulated_overflow(c);
-
-@ kvm_pmu_deliver_pmi @
-identifier v;
-position p;
-@@
--void kvm_pmu_deliver_pmi@p(struct kvm_vcpu *v) { ... }
+ static void kvm_perf_overflow@p(struct perf_event *e, struct perf_sample_data *d, struct pt_regs *r)
+ {
+-	...
++	rust_kvm_perf_overflow(e->overflow_handler_context);
+ }
 
 @ kvm_apic_local_deliver @
 identifier a, t;
 position p;
 @@
 -int kvm_apic_local_deliver@p(struct kvm_lapic *a, int t) { ... }
++int kvm_apic_local_deliver(struct kvm_lapic *a, int t)
++{
++	return rust_kvm_apic_local_deliver(a, t);
++}
 
-// C's own, which Rust calls.
-// only: 6.12
-@ accept_declaration_6 @
-identifier a, d, v, l, t, m;
+// Rust calls it: __apic_accept_irq() is static.
+@ kvm_events_accept_irq @
+identifier v, w;
 position p;
 @@
--static
- int __apic_accept_irq@p(struct kvm_lapic *a, int d, int v, int l, int t, struct dest_map *m);
-
-// only: 6.12
-@ accept_6 @
-identifier a, d, v, l, t, m;
-position p;
-@@
--static
- int __apic_accept_irq@p(struct kvm_lapic *a, int d, int v, int l, int t, struct dest_map *m) { ... }
-
-// only: 7.2
-@ accept_declaration_7 @
-identifier a, d, v, l, t, m;
-position p;
-@@
--static
- int __apic_accept_irq@p(struct kvm_lapic *a, int d, int v, int l, int t, struct rtc_status *m);
-
-// only: 7.2
-@ accept_7 @
-identifier a, d, v, l, t, m;
-position p;
-@@
--static
- int __apic_accept_irq@p(struct kvm_lapic *a, int d, int v, int l, int t, struct rtc_status *m) { ... }
++int kvm_events_accept_irq(struct kvm_lapic *apic, int mode, int vector, int trig_mode)
++{
++	return __apic_accept_irq(apic, mode, vector, 1, trig_mode, NULL);
++}
++
+ int kvm_apic_compare_prio@p(struct kvm_vcpu *v, struct kvm_vcpu *w) { ... }

@@ -1,5 +1,5 @@
-// What Rust owns of the order of service: PMU, PMI, SMI and NMI requests before VM-Enter.
-// The test is here, as a call costs more than it. Three rules, as C has the third request in an #ifdef; the first one says where they were.
+// The order of service before VM-Enter: PMU, PMI, SMI and NMI requests. Two rules: C has the SMI
+// request inside an #ifdef, where Coccinelle matches no sequence across it.
 // file: arch/x86/kvm/x86.c
 
 @ pmu_pmi @
@@ -9,7 +9,7 @@ position p;
 -if (kvm_check_request@p(KVM_REQ_PMU, v)) kvm_pmu_handle_event(v);
 -if (kvm_check_request(KVM_REQ_PMI, v)) kvm_pmu_deliver_pmi(v);
 +if (READ_ONCE(v->requests) & KVM_EVENTS_SERVED)
-+	kvm_service_events(v);
++	rust_kvm_service_events(v);
 
 @ smi @
 identifier v;

@@ -3,12 +3,11 @@
 // file: arch/x86/kvm/debugfs.c
 
 @ counts @
+typedef bool, u64;
 position p;
 @@
  struct kvm_vcpu_arch {
  	...
- 	atomic_t nmi_queued@p;
-+	/* What came of INITs and SIPIs: rust/core/state.rs. */
 +	struct kvm_event_counts {
 +		u64 init_latched;
 +		u64 init_taken;
@@ -17,16 +16,7 @@ position p;
 +		u64 sipi_not_awaited;
 +		bool init_waits;
 +	} event_counts;
- 	...
- };
-
-@ init_waits_for_gif @
-position p;
-@@
- struct kvm_x86_ops {
- 	...
- 	bool (*apic_init_signal_blocked@p)(struct kvm_vcpu *vcpu);
-+	bool init_waits_for_gif;
+ 	atomic_t nmi_queued@p;
  	...
  };
 

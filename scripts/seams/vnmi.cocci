@@ -1,8 +1,14 @@
-// What upstream lacks of vNMI: taking back an NMI that was handed to hardware.
+// What upstream lacks of vNMI: taking back an NMI that KVM handed to hardware.
 // file: arch/x86/include/asm/kvm_host.h
 // file: arch/x86/kvm/svm/svm.c
 
+@ declare_events_vnmi @
+@@
+ #include "svm.h"
++#include "rust/bindings/events.h"
+
 @ operation @
+typedef bool;
 position p;
 @@
  struct kvm_x86_ops {

@@ -1,14 +1,14 @@
-// What Rust owns of the wait for SIPI: what ends it.
+// The wait for SIPI: what makes a vCPU in it runnable.
 // file: arch/x86/kvm/x86.c
 
-@ kvm_vcpu_has_events @
+@ kvm_arch_vcpu_runnable @
 identifier v;
 position p;
 @@
- kvm_vcpu_has_events@p(struct kvm_vcpu *v)
+ kvm_arch_vcpu_runnable@p(struct kvm_vcpu *v)
  {
-+	if (kvm_waits_for_sipi(v))
-+		return kvm_sipi_wait_is_over(v);
++	if (rust_kvm_waits_for_sipi(v))
++		return rust_kvm_sipi_wait_is_over(v);
 +
- ...
+ 	...
  }
