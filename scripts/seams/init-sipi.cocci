@@ -1,6 +1,10 @@
 // What Rust owns of INIT and SIPI: what an uninitialized vCPU's KVM_RUN returns, the activity
 // state, save and restore.
 // file: arch/x86/kvm/x86.c
+// restates: arch/x86/kvm/lapic.h lapic_in_kernel by view/vcpu.rs:apic
+// restates: arch/x86/kvm/x86.h kvm_set_mp_state by kvm/vcpu.rs:set_mp_state since 7.0
+// restates: include/linux/kvm_host.h kvm_make_request by core/request.rs:make_event
+// restates: include/linux/kvm_host.h __kvm_make_request by core/request.rs:make_event
 
 @ uninitialized_wait @
 expression v;

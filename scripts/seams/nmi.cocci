@@ -1,5 +1,11 @@
 // What Rust owns of NMIs: queue, collect, count, save and restore, reset.
 // file: arch/x86/kvm/x86.c
+// restates: include/linux/kvm_host.h kvm_make_request by core/request.rs:make_nmi
+// restates: include/linux/kvm_host.h __kvm_make_request by core/request.rs:make_nmi
+// restates: include/linux/kvm_host.h kvm_test_request by core/request.rs:is_made
+// restates: arch/x86/include/asm/kvm_host.h kvm_x86_call by kvm/vendor.rs:static_calls
+// restates: arch/x86/kvm/x86.c process_nmi by core/nmi.rs:collect
+// restates: arch/x86/kvm/x86.c kvm_get_nr_pending_nmis by core/nmi.rs:save
 
 @ declare_events @
 @@

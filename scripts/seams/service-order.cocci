@@ -1,6 +1,9 @@
 // What Rust owns of the order of service: PMU, PMI, SMI and NMI requests before VM-Enter.
 // The test is here, as a call costs more than it. Three rules, as C has the third request in an #ifdef; the first one says where they were.
 // file: arch/x86/kvm/x86.c
+// restates: include/linux/kvm_host.h kvm_check_request by core/request.rs:take
+// restates: include/linux/kvm_host.h kvm_test_request by core/request.rs:is_made
+// restates: include/linux/kvm_host.h kvm_clear_request by core/request.rs:drop_request
 
 @ pmu_pmi @
 expression v;
