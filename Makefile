@@ -8,7 +8,7 @@ CHECK_LINES := $(if $(KDIR),$(KERNEL),$(if $(filter command line environment,$(o
 
 export VENDOR ?= both
 .DEFAULT_GOAL := help
-.PHONY: help run check shell bench integrate lint core-test self-test clean distclean
+.PHONY: help run check shell bench integrate accept lint core-test self-test clean distclean
 
 help:
 	@echo 'KVM x86 event delivery in Rust. Targets:'
@@ -17,6 +17,7 @@ help:
 	@echo '  shell      the same machine, modules loaded, a shell on its serial line; selftests in /t'
 	@echo '  bench      the defects put back, pristine C and Rust side by side: a table, build/bench/bench.json and bench.html'
 	@echo '  integrate  KDIR=tree OUT=folder: a copy of the tree with event delivery in Rust, for make LLVM=1'
+	@echo '  accept     KDIR=tree or KERNEL=line: the C that Rust stands for was read in that tree, and Rust follows it'
 	@echo '  core-test  cargo test over rust/core (also its interleavings, by loom)'
 	@echo '  lint       rustfmt, clippy, checkpatch, sparse, shellcheck'
 	@echo '  self-test  what must be refused is: wrong trees, seams that do not fit, Rust that can panic, other prototypes'
@@ -42,6 +43,9 @@ check:
 
 integrate:
 	@scripts/make-integrated '$(KDIR)' '$(OUT)'
+
+accept:
+	@scripts/accept '$(KERNEL)' '$(KDIR)'
 
 core-test:
 	@scripts/core-test

@@ -1,7 +1,9 @@
 // INIT and SIPI as userspace sees them: the activity state, save and restore.
 // file: arch/x86/kvm/x86.c
+// restates: arch/x86/kvm/lapic.h lapic_in_kernel by view/vcpu.rs:apic
+// restates: arch/x86/kvm/x86.h kvm_set_mp_state by kvm/vcpu.rs:set_mp_state since 7.0
 
-// only: 6.12
+// until: 6.99
 @ set_mp_state_6 @
 identifier v, s;
 position p;
@@ -11,7 +13,7 @@ position p;
 -	v->arch.mp_state = s->mp_state;
 +rust_kvm_set_mp_state(v, s->mp_state);
 
-// only: 7.2
+// since: 7.0
 @ set_mp_state_7 @
 identifier v, s;
 position p;

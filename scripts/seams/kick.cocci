@@ -1,6 +1,8 @@
 // The kick: the change of the vCPU's mode, by the vCPU's own thread and by others.
 // file: virt/kvm/kvm_main.c
 // file: arch/x86/kvm/x86.c
+// restates: include/linux/kvm_host.h kvm_vcpu_exiting_guest_mode by core/mode.rs:exit_guest
+// restates: include/linux/kvm_host.h kvm_request_pending by core/request.rs:any
 
 @ declare_events_main @
 @@

@@ -1,5 +1,18 @@
 // L2's events on SVM: which comes first, and what L1 sees of it.
 // file: arch/x86/kvm/svm/nested.c
+// restates: arch/x86/kvm/svm/svm.h to_svm by svm/l2.rs:svm
+// restates: arch/x86/kvm/svm/svm.h vmcb12_is_intercept by svm/l2.rs:intercepts
+// restates: arch/x86/kvm/svm/svm.h __vmcb_is_intercept by svm/l2.rs:intercepts since 7.0
+// restates: arch/x86/kvm/svm/svm.h nested_exit_on_smi by svm/l2.rs:intercepts
+// restates: arch/x86/kvm/svm/svm.h nested_exit_on_intr by svm/l2.rs:intercepts
+// restates: arch/x86/kvm/svm/svm.h nested_exit_on_nmi by svm/l2.rs:intercepts
+// restates: arch/x86/kvm/x86.h kvm_event_needs_reinjection by view/vcpu.rs:is_reinjecting
+// restates: arch/x86/kvm/lapic.h lapic_in_kernel by view/vcpu.rs:apic
+// restates: arch/x86/include/uapi/asm/svm.h SVM_EXIT_INTR by core/svm.rs:code
+// restates: arch/x86/include/uapi/asm/svm.h SVM_EXIT_NMI by core/svm.rs:code
+// restates: arch/x86/include/uapi/asm/svm.h SVM_EXIT_SMI by core/svm.rs:code
+// restates: arch/x86/include/uapi/asm/svm.h SVM_EXIT_INIT by core/svm.rs:code
+// restates: arch/x86/kvm/svm/nested.c nested_exit_on_init by svm/l2.rs:intercepts
 
 @ declare_events_svm @
 @@

@@ -1,5 +1,9 @@
 // NMIs: the queue and its request, collection, restore, reset.
 // file: arch/x86/kvm/x86.c
+// restates: arch/x86/include/asm/kvm_host.h kvm_x86_call by kvm/vendor.rs:static_calls
+// restates: include/linux/kvm_host.h kvm_make_request by core/request.rs:make_nmi
+// restates: include/linux/kvm_host.h __kvm_make_request by core/request.rs:make_nmi
+// restates: include/linux/kvm_host.h kvm_test_request by core/request.rs:is_made
 
 @ declare_events @
 @@

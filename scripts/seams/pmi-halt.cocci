@@ -1,5 +1,6 @@
 // The PMI of a HLT whose own retirement overflows a counter.
 // file: arch/x86/kvm/x86.c
+// restates: include/linux/kvm_host.h kvm_check_request by core/request.rs:take
 
 @ vcpu_block @
 identifier v, h;

@@ -1,6 +1,9 @@
 // The order of service before VM-Enter: PMU, PMI, SMI and NMI requests. Two rules: C has the SMI
 // request inside an #ifdef, where Coccinelle matches no sequence across it.
 // file: arch/x86/kvm/x86.c
+// restates: include/linux/kvm_host.h kvm_check_request by core/request.rs:take
+// restates: include/linux/kvm_host.h kvm_test_request by core/request.rs:is_made
+// restates: include/linux/kvm_host.h kvm_clear_request by core/request.rs:drop_request
 
 @ pmu_pmi @
 expression v;

@@ -1,6 +1,7 @@
 // What upstream lacks of vNMI: taking back an NMI that KVM handed to hardware.
 // file: arch/x86/include/asm/kvm_host.h
 // file: arch/x86/kvm/svm/svm.c
+// restates: arch/x86/kvm/svm/svm.c svm_set_vnmi_pending by helpers/svm.c:svm_clear_vnmi_pending
 
 @ declare_events_vnmi @
 @@
