@@ -77,6 +77,9 @@ void kvm_events_kick_cpu(int cpu);
 void kvm_events_kick_cpu_and_wait(int cpu);
 void kvm_events_warn_no_request(struct kvm_vcpu *vcpu);
 bool kvm_events_signal_pending(void);
+#ifdef CONFIG_LOCKDEP
+void kvm_events_assert_owner(struct kvm_vcpu *vcpu);
+#endif
 
 /* helpers/vmx.c, helpers/svm.c */
 u8 vmx_events_requesting_vector(void);

@@ -25,6 +25,16 @@ module_param_named(warn_requestless_kick, kvm_warn_requestless_kick, bool, 0644)
 MODULE_PARM_DESC(warn_requestless_kick,
 		 "Warn of a vCPU in guest mode that kicks itself with nothing requested");
 
+#ifdef CONFIG_LOCKDEP
+/* Who has the vCPU; when the VM is destroyed, nobody else does. As get_vmcs12(). */
+void kvm_events_assert_owner(struct kvm_vcpu *vcpu)
+{
+	lockdep_assert_once(lockdep_is_held(&vcpu->mutex) ||
+			    !refcount_read(&vcpu->kvm->users_count));
+}
+EXPORT_SYMBOL_GPL(kvm_events_assert_owner);
+#endif
+
 #ifdef CONFIG_PREEMPT_COUNT
 void kvm_events_preempt_disable(void)
 {
