@@ -37,9 +37,9 @@ impl MpState {
 
     /// The state that KVM_GET_MP_STATE reports: who has been unhalted runs (C: pv_unhalted).
     #[inline(always)]
-    pub fn reported(self, unhalted: bool) -> Self {
+    pub fn reported(self, is_unhalted: impl Fn() -> bool) -> Self {
         match self {
-            Self::Halted | Self::ApResetHold if unhalted => Self::Runnable,
+            Self::Halted | Self::ApResetHold if is_unhalted() => Self::Runnable,
             state => state,
         }
     }

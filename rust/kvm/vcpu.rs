@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A vCPU, as the core's decisions on NMI, INIT, SIPI and service see it.
+//!
+//! What is called of C here asks for one thing: a vCPU that lives, whose mutex the calling thread
+//! holds (or which it is creating), and which it has loaded. Those are invariant 1 of `Vcpu` and
+//! invariants 1 and 2 of `OwnVcpu`.
 
 use core::ptr::addr_of;
 
@@ -9,32 +13,36 @@ use crate::event::init_sipi::{self, Blocker, Init, Nested, Outcome, Pending, Sip
 use crate::event::mp_state::{MpState, Waiter};
 use crate::event::nmi::{self, Queue};
 use crate::event::request::{Requests, Serve};
+use crate::sync::read_once;
 use crate::vendor;
-use crate::view::{field, own, OwnVcpu, Vcpu};
+use crate::view::{own, store, OwnVcpu, Vcpu};
 
 impl Vcpu<'_> {
     /// Makes the vCPU look at its requests.
     #[inline(always)]
     pub(crate) fn kick(self) {
-        // SAFETY: invariant 1 of `Vcpu`.
+        // SAFETY: a kick asks for a vCPU that lives, which is invariant 1 of `Vcpu`.
         #[cfg(not(linux_7))]
         unsafe {
             bindings::kvm_vcpu_kick(self.ptr())
         }
-        // SAFETY: invariant 1 of `Vcpu`.
+        // SAFETY: as above.
         #[cfg(linux_7)]
         unsafe {
             bindings::__kvm_vcpu_kick(self.ptr(), false)
         }
     }
+}
 
-    /// What blocks INIT and SIPI.
+impl OwnVcpu<'_> {
+    /// What blocks INIT and SIPI. The vendor looks at the state of the vCPU's VMX or SVM operation,
+    /// so that it is for the owner.
     #[inline(always)]
-    pub(crate) fn blocker(self) -> Option<Blocker> {
-        if self.is_smm() {
+    pub(crate) fn blocker(&self) -> Option<Blocker> {
+        if self.shared().is_smm() {
             return Some(Blocker::Smm);
         }
-        // SAFETY: invariant 1 of `Vcpu`.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         if !unsafe { vendor::apic_init_signal_blocked(self.ptr()) } {
             return None;
         }
@@ -46,10 +54,10 @@ impl Vcpu<'_> {
     }
 }
 
-impl Waiter for Vcpu<'_> {
+impl Waiter for OwnVcpu<'_> {
     #[inline(always)]
     fn has_init_or_sipi(&self) -> bool {
-        self.pending().is_some_and(|p| p.any())
+        self.shared().pending().is_some_and(|p| p.any())
     }
 
     #[inline(always)]
@@ -60,7 +68,7 @@ impl Waiter for Vcpu<'_> {
     #[inline(always)]
     fn has_new_protected_state(&self) -> bool {
         let mask = 1 << bindings::KVM_EVENTS_REQ_UPDATE_PROTECTED_GUEST_STATE;
-        self.request_bits().load() & mask != 0
+        self.shared().request_bits().load() & mask != 0
     }
 }
 
@@ -77,8 +85,8 @@ impl nmi::Vcpu for OwnVcpu<'_> {
 
     #[inline(always)]
     fn set_pending(&mut self, count: u32) {
-        // SAFETY: this thread alone touches the field.
-        unsafe { field!(self, arch.nmi_pending).write(count) }
+        // Whole: debugfs shows it.
+        store!(self, arch.nmi_pending = count)
     }
 
     #[inline(always)]
@@ -88,44 +96,44 @@ impl nmi::Vcpu for OwnVcpu<'_> {
 
     #[inline(always)]
     fn set_injected(&mut self, injected: bool) {
-        // SAFETY: this thread alone touches the field.
-        unsafe { field!(self, arch.nmi_injected).write(injected) }
+        // Whole: debugfs shows it.
+        store!(self, arch.nmi_injected = injected)
     }
 
     #[inline(always)]
     fn is_masked(&self) -> bool {
-        // SAFETY: the pointer is valid, and this thread has the vCPU.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { vendor::get_nmi_mask(self.ptr()) }
     }
 
     #[inline(always)]
     fn set_masked(&mut self, masked: bool) {
-        // SAFETY: the pointer is valid, and this thread has the vCPU.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { vendor::set_nmi_mask(self.ptr(), masked) }
     }
 
     #[inline(always)]
     fn is_held(&self) -> bool {
-        // SAFETY: the pointer is valid, and this thread has the vCPU.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { vendor::is_vnmi_pending(self.ptr()) }
     }
 
     #[inline(always)]
     fn hold(&mut self) -> bool {
-        // SAFETY: the pointer is valid, and this thread has the vCPU.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { vendor::set_vnmi_pending(self.ptr()) }
     }
 
     #[inline(always)]
     fn take_back(&mut self) {
-        // SAFETY: the pointer is valid, and this thread has the vCPU.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { vendor::clear_vnmi_pending(self.ptr()) }
     }
 
     #[inline(always)]
     fn is_allowed(&self) -> bool {
-        // SAFETY: the pointer is valid, and this thread has the vCPU. -EBUSY counts as yes, as
-        // in C: the event is there, and what it waits for is about to happen.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`. -EBUSY
+        // counts as yes, as in C: the event is there, and what it waits for is about to happen.
         unsafe { vendor::nmi_allowed(self.ptr(), false) != 0 }
     }
 }
@@ -138,20 +146,20 @@ impl Serve for OwnVcpu<'_> {
 
     #[inline(always)]
     fn pmu(&mut self) {
-        // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { bindings::kvm_pmu_handle_event(self.ptr()) }
     }
 
     #[inline(always)]
     fn pmi(&mut self) {
-        // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { bindings::kvm_pmu_deliver_pmi(self.ptr()) }
     }
 
     #[inline(always)]
     fn smi(&mut self) {
         #[cfg(CONFIG_KVM_SMM)]
-        // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe {
             bindings::process_smi(self.ptr())
         }
@@ -160,7 +168,7 @@ impl Serve for OwnVcpu<'_> {
     /// By a call, the last that service makes: a jump, and registers that the others needn't save.
     #[inline(always)]
     fn nmi(&mut self) {
-        // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { bindings::kvm_nmi_collect(self.ptr()) }
     }
 }
@@ -184,7 +192,8 @@ impl init_sipi::Vcpu for OwnVcpu<'_> {
     #[inline(always)]
     fn check_nested_events(&mut self) -> Nested {
         const BUSY: i32 = -(bindings::EBUSY as i32);
-        // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`. That L2 is
+        // active, its only caller has seen: init_sipi::accept().
         match unsafe { bindings::kvm_check_nested_events(self.ptr()) } {
             BUSY => Nested::Busy,
             error if error < 0 => Nested::Failed(error),
@@ -194,18 +203,18 @@ impl init_sipi::Vcpu for OwnVcpu<'_> {
 
     #[inline(always)]
     fn blocker(&self) -> Option<Blocker> {
-        self.shared().blocker()
+        OwnVcpu::blocker(self)
     }
 
     #[inline(always)]
     fn keeps_sipi(&self) -> bool {
-        // SAFETY: a module parameter, written whole.
-        unsafe { addr_of!(bindings::kvm_sipi_behind_init).read_volatile() }
+        // SAFETY: a static of this module, which a write to the parameter's file changes whole.
+        unsafe { read_once(addr_of!(bindings::kvm_sipi_behind_init)) }
     }
 
     #[inline(always)]
     fn is_bsp(&self) -> bool {
-        // SAFETY: the pointer is valid.
+        // SAFETY: asks for a vCPU that lives, which is invariant 1 of `Vcpu`.
         unsafe { bindings::kvm_vcpu_is_bsp(self.ptr()) }
     }
 
@@ -217,26 +226,22 @@ impl init_sipi::Vcpu for OwnVcpu<'_> {
     /// A vCPU that runs has been unhalted, and by whom is over (C, 7.x: kvm_set_mp_state()).
     #[inline(always)]
     fn set_mp_state(&mut self, state: MpState) {
-        // SAFETY: this thread alone writes the fields; others read them whole.
-        unsafe {
-            field!(self, arch.mp_state)
-                .cast::<u32>()
-                .write_volatile(state as u32);
-            if state == MpState::Runnable {
-                field!(self, arch.pv.pv_unhalted).write(false);
-            }
+        store!(self, arch.mp_state = state as _);
+        if state == MpState::Runnable {
+            // Whole: a sender of APIC_DM_REMRD writes it too.
+            store!(self, arch.pv.pv_unhalted = false);
         }
     }
 
     #[inline(always)]
     fn reset(&mut self, _: Init) {
-        // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { bindings::kvm_vcpu_reset(self.ptr(), true) }
     }
 
     #[inline(always)]
     fn start(&mut self, sipi: Sipi) {
-        // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { vendor::vcpu_deliver_sipi_vector(self.ptr(), sipi.vector) }
     }
 
