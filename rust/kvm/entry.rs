@@ -19,7 +19,7 @@ use crate::kick;
 use crate::lapic::Entry;
 use crate::pmu::Pmc;
 use crate::vendor;
-use crate::view::{field, own, shared, OwnVcpu, Vcpu};
+use crate::view::{own, shared, store, OwnVcpu, Vcpu};
 
 const EAGAIN: c_int = -(bindings::EAGAIN as c_int);
 const EINTR: c_int = -(bindings::EINTR as c_int);
@@ -58,8 +58,8 @@ export! {
 
     /// Drops all NMIs at INIT and RESET. The vCPU's thread, or its creation.
     fn kvm_nmi_reset(vcpu: *mut kvm_vcpu) {
-        // SAFETY: C passes a live vCPU, on its thread.
-        nmi::reset(&mut unsafe { OwnVcpu::from_raw(vcpu) })
+        // SAFETY: C passes a live vCPU, on its thread, or one that it is creating.
+        nmi::reset(&mut unsafe { OwnVcpu::from_new(vcpu) })
     }
 
     /// Whether an NMI keeps the vCPU from sleeping. The vCPU's thread.
@@ -99,10 +99,10 @@ export! {
         unsafe { Vcpu::from_raw(vcpu) }.waits_for_sipi()
     }
 
-    /// Whether a vCPU that waits for SIPI has what it waits for.
+    /// Whether a vCPU that waits for SIPI has what it waits for. The vCPU's thread.
     fn kvm_sipi_wait_is_over(vcpu: *mut kvm_vcpu) -> bool {
-        // SAFETY: C passes a live vCPU.
-        mp_state::wait_is_over(&unsafe { Vcpu::from_raw(vcpu) })
+        // SAFETY: C passes a live vCPU, on its thread (directed yield asks something else).
+        mp_state::wait_is_over(&unsafe { OwnVcpu::from_raw(vcpu) })
     }
 
     /// Wakes the vCPU if it sleeps; whether it did. Any context but NMI.
@@ -218,8 +218,8 @@ export! {
 
     /// Whether nothing blocks INIT and SIPI. The vCPU's thread.
     fn kvm_apic_init_sipi_allowed(vcpu: *mut kvm_vcpu) -> bool {
-        // SAFETY: C passes a live vCPU.
-        unsafe { Vcpu::from_raw(vcpu) }.blocker().is_none()
+        // SAFETY: C passes a live vCPU, on its thread.
+        unsafe { OwnVcpu::from_raw(vcpu) }.blocker().is_none()
     }
 
     /// What KVM_RUN of a vCPU that waits for its first INIT returns, when it has slept. The
@@ -235,11 +235,10 @@ export! {
             return EAGAIN;
         }
         let (run, exits) = (own!(own, run), own!(own, stat.signal_exits));
-        // SAFETY: the run page is the vCPU's; this thread alone writes the statistic.
-        unsafe {
-            addr_of_mut!((*run).exit_reason).write(bindings::KVM_EXIT_INTR);
-            field!(own, stat.signal_exits).write(exits.wrapping_add(1));
-        }
+        // SAFETY: the run page is the vCPU's.
+        unsafe { addr_of_mut!((*run).exit_reason).write(bindings::KVM_EXIT_INTR) }
+        // Whole: any thread may read the vCPU's statistics.
+        store!(&mut own, stat.signal_exits = exits.wrapping_add(1));
         EINTR
     }
 
@@ -248,7 +247,7 @@ export! {
         // SAFETY: C passes a live vCPU, on its thread.
         let own = unsafe { OwnVcpu::from_raw(vcpu) };
         match own.mp_state() {
-            Some(state) => state.reported(own!(own, arch.pv.pv_unhalted)) as u32,
+            Some(state) => state.reported(|| shared!(own, arch.pv.pv_unhalted)) as u32,
             None => shared!(own, arch.mp_state) as u32,
         }
     }

@@ -7,13 +7,13 @@ use core::ffi::c_int;
 use crate::bindings::{self, kvm_vcpu};
 use crate::event::nested::{self, Outcome};
 use crate::event::vmx;
-use crate::l2::VmxVcpu;
+use crate::l2::{VmxOwner, VmxVcpu};
 
 export! {
-    /// Whether VMX root operation blocks INIT. Any context.
+    /// Whether VMX root operation blocks INIT. The vCPU's thread.
     fn vmx_apic_init_signal_blocked(vcpu: *mut kvm_vcpu) -> bool {
-        // SAFETY: C passes a live vCPU of VMX.
-        let vcpu = unsafe { VmxVcpu::from_raw(vcpu) };
+        // SAFETY: C passes a live vCPU of VMX, on its thread.
+        let vcpu = unsafe { VmxOwner::from_raw(vcpu) };
         vmx::blocks_init(vcpu.is_vmx_on(), vcpu.is_guest_mode())
     }
 
