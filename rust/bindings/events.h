@@ -69,6 +69,13 @@ void nested_vmx_inject_exception_vmexit(struct kvm_vcpu *vcpu);
 int vmx_complete_nested_posted_interrupt(struct kvm_vcpu *vcpu);
 void nested_svm_inject_exception_vmexit(struct kvm_vcpu *vcpu);
 
+/* ../helpers/{kvm,vmx,svm}.c: each module has its own, which is not exported. */
+#ifdef CONFIG_LOCKDEP
+void kvm_events_assert_owner(struct kvm_vcpu *vcpu);
+void vmx_events_assert_owner(struct kvm_vcpu *vcpu);
+void svm_events_assert_owner(struct kvm_vcpu *vcpu);
+#endif
+
 /* ../helpers/kvm.c */
 extern bool kvm_sipi_behind_init;
 extern bool kvm_warn_requestless_kick;

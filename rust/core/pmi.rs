@@ -7,7 +7,7 @@
 //! into `KVM_REQ_PMI`, which is one bit; nothing but its service delivers a PMI.
 
 use super::request::Requests;
-use super::sync::Bits;
+use super::sync::{Bits, StatusBits};
 
 /// Evidence of an overflow that interrupts: what it takes to make `KVM_REQ_PMI`.
 ///
@@ -35,8 +35,8 @@ pub trait Counter {
     fn is_precise(&self) -> bool;
     /// Whether its overflow interrupts.
     fn interrupts(&self) -> bool;
-    /// IA32_PERF_GLOBAL_STATUS.
-    fn global_status(&self) -> &Bits;
+    /// IA32_PERF_GLOBAL_STATUS, which C changes plainly on the CPU that perf interrupts.
+    fn global_status(&self) -> &StatusBits;
     /// The counters that wait to be reprogrammed.
     fn to_reprogram(&self) -> &Bits;
     /// The requests made of the counter's vCPU.

@@ -11,9 +11,8 @@ use super::request::Request;
 
 /// How often what came of an INIT or a SIPI, since the vCPU was created.
 ///
-/// As C has room for it (`arch.event_counts`).
+/// C has room for it in `arch.event_counts`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
 pub struct Counts {
     /// See [`Outcome::InitLatched`].
     pub init_latched: u64,

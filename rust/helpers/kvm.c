@@ -10,6 +10,7 @@
 #include <asm/cpufeature.h>
 
 #include "rust/bindings/events.h"
+#include "rust/helpers/owner.h"
 
 bool kvm_sipi_behind_init;
 module_param_named(sipi_behind_init, kvm_sipi_behind_init, bool, 0644);
@@ -20,6 +21,13 @@ bool kvm_warn_requestless_kick;
 module_param_named(warn_requestless_kick, kvm_warn_requestless_kick, bool, 0644);
 MODULE_PARM_DESC(warn_requestless_kick,
 		 "Warn of a vCPU in guest mode that kicks itself with nothing requested");
+
+#ifdef CONFIG_LOCKDEP
+void kvm_events_assert_owner(struct kvm_vcpu *vcpu)
+{
+	assert_owner(vcpu);
+}
+#endif
 
 /* An inline function in later trees. */
 void kvm_events_kick(struct kvm_vcpu *vcpu)

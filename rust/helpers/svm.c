@@ -5,6 +5,14 @@
 #include "trace.h"
 #include "svm/svm.h"
 #include "rust/bindings/events.h"
+#include "rust/helpers/owner.h"
+
+#ifdef CONFIG_LOCKDEP
+void svm_events_assert_owner(struct kvm_vcpu *vcpu)
+{
+	assert_owner(vcpu);
+}
+#endif
 
 /* The half of vNMI that upstream lacks: taking back an NMI that was handed to hardware. */
 void svm_clear_vnmi_pending(struct kvm_vcpu *vcpu)

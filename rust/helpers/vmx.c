@@ -4,6 +4,14 @@
 #include "vmx/nested.h"
 #include "vmx/posted_intr.h"
 #include "rust/bindings/events.h"
+#include "rust/helpers/owner.h"
+
+#ifdef CONFIG_LOCKDEP
+void vmx_events_assert_owner(struct kvm_vcpu *vcpu)
+{
+	assert_owner(vcpu);
+}
+#endif
 
 u8 vmx_events_requesting_vector(void)
 {

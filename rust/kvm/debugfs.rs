@@ -13,8 +13,8 @@ struct Text(*mut seq_file);
 
 impl fmt::Write for Text {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        // SAFETY: show()'s caller keeps the file open. What doesn't fit is asked for again, with
-        // more room.
+        // SAFETY: by show()'s contract the file is being read, and a `str` is `len()` bytes at
+        // `as_ptr()`. What doesn't fit is asked for again, with more room.
         unsafe { bindings::seq_write(self.0, s.as_ptr().cast(), s.len()) };
         Ok(())
     }
@@ -24,7 +24,7 @@ impl fmt::Write for Text {
 ///
 /// # Safety
 ///
-/// `file` is open, and being read.
+/// `file` is the seq_file whose show operation this is called from.
 pub(crate) unsafe fn show(vcpu: Vcpu<'_>, file: *mut seq_file) {
     let pending = vcpu.pending();
     let state = State {

@@ -69,7 +69,7 @@ export! {
     /// `vcpu` is a live vCPU, whose mutex the calling thread holds; or it is being created.
     fn rust_kvm_nmi_reset(vcpu: *mut kvm_vcpu) {
         // SAFETY: the caller's promise.
-        nmi::reset(&mut unsafe { OwnVcpu::from_raw(vcpu) })
+        nmi::reset(&mut unsafe { OwnVcpu::from_new(vcpu) })
     }
 
     /// Whether an NMI keeps the vCPU from sleeping.

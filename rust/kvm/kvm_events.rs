@@ -30,3 +30,6 @@ mod lapic;
 mod pmu;
 mod vcpu;
 mod vendor;
+
+#[cfg(CONFIG_LOCKDEP)]
+use bindings::kvm_events_assert_owner as assert_owner;

@@ -6,13 +6,18 @@ use core::ptr::{addr_of, NonNull};
 
 use crate::bindings::{self, kvm_lapic, kvm_vcpu};
 use crate::event::lvt::{Apic, Lvt};
+use crate::sync::{read_once, write_once};
 use crate::view::{shared, Vcpu};
 
 /// An entry of an APIC's local vector table.
 ///
 /// # Invariants
 ///
-/// `apic` is the APIC of `vcpu`, and `offset` that of an entry in its page of registers.
+/// 1. `apic` is the local APIC of `vcpu`, and lives as long: kvm_create_lapic() writes its `vcpu`
+///    and its page of registers, and nobody changes them before kvm_free_lapic().
+/// 2. `offset` is that of an entry of the local vector table: a u32 in that page. Everybody accesses
+///    it whole, hardware included, where it shares the page (APICv, AVIC).
+/// 3. If it is that of LVTPC, the calling thread is the vCPU's, which alone writes that entry.
 pub(crate) struct Entry<'a> {
     apic: NonNull<kvm_lapic>,
     vcpu: Vcpu<'a>,
@@ -24,12 +29,14 @@ impl Entry<'_> {
     ///
     /// # Safety
     ///
-    /// `apic` is the APIC of a live vCPU, and `offset` that of an entry. LVTPC is the vCPU's
-    /// thread's.
+    /// `apic` is the local APIC of a vCPU that lives for `'a`, `offset` a multiple of 16 that names an
+    /// entry of the local vector table; and LVTPC's is passed by the vCPU's thread alone.
     #[inline(always)]
     pub(crate) unsafe fn new(apic: *mut kvm_lapic, offset: u32) -> Self {
-        // INVARIANT: the caller's promise.
-        // SAFETY: the caller's promise; the APIC's vCPU never changes.
+        // INVARIANT: 1 and 2 are this function's contract, and how C makes an APIC; 3 is this
+        // function's contract.
+        // SAFETY: by this function's contract `apic` lives, so that it is not at address 0, and its
+        // vCPU does, for 'a.
         unsafe {
             let vcpu: *mut kvm_vcpu = addr_of!((*apic).vcpu).read();
             Self {
@@ -42,7 +49,8 @@ impl Entry<'_> {
 
     #[inline(always)]
     fn register(&self) -> *mut u32 {
-        // SAFETY: the invariant: the offset is within the page.
+        // SAFETY: by invariant 1 the APIC lives and `regs` is its page, and by invariant 2 the
+        // offset is within.
         unsafe {
             let page = addr_of!((*self.apic.as_ptr()).regs).read();
             page.byte_add(self.offset as usize).cast()
@@ -58,14 +66,14 @@ impl Apic for Entry<'_> {
 
     #[inline(always)]
     fn entry(&self) -> Lvt {
-        // SAFETY: the invariant; hardware may share the page.
-        Lvt::new(unsafe { self.register().read_volatile() })
+        // SAFETY: by invariant 2 this is an aligned u32, valid, that others write whole.
+        Lvt::new(unsafe { read_once(self.register()) })
     }
 
     #[inline(always)]
     fn accept(&mut self, entry: Lvt) -> bool {
         let (mode, vector, trigger) = (entry.mode(), entry.vector(), entry.trigger());
-        // SAFETY: the invariant: the APIC of a live vCPU.
+        // SAFETY: asks for an APIC whose vCPU lives, which is invariant 1.
         unsafe {
             bindings::kvm_events_accept_irq(
                 self.apic.as_ptr(),
@@ -88,7 +96,8 @@ impl Apic for Entry<'_> {
 
     #[inline(always)]
     fn set_entry(&mut self, entry: Lvt) {
-        // SAFETY: the invariant; only LVTPC is written, by the thread that has the vCPU.
-        unsafe { self.register().write_volatile(entry.register()) }
+        // SAFETY: by invariant 2 this is an aligned u32, valid, that others access whole; and
+        // lvt::deliver() writes LVTPC only, which by invariant 3 nobody else does.
+        unsafe { write_once(self.register(), entry.register()) }
     }
 }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A vCPU, as the core's decisions on NMI, INIT, SIPI and service see it.
+//!
+//! What is called of C here asks for one thing: a vCPU that lives, whose mutex the calling thread
+//! holds (or which it is creating), and which it has loaded. Those are invariant 1 of `Vcpu` and
+//! invariants 1 and 2 of `OwnVcpu`.
 
 use core::ptr::addr_of;
 
@@ -9,14 +13,15 @@ use crate::event::init_sipi::{self, Blocker, Init, Nested, Outcome, Pending, Sip
 use crate::event::mp_state::{MpState, Waiter};
 use crate::event::nmi::{self, Queue};
 use crate::event::request::{Requests, Serve};
+use crate::sync::read_once;
 use crate::vendor;
-use crate::view::{field, own, OwnVcpu, Vcpu};
+use crate::view::{own, store, OwnVcpu, Vcpu};
 
 impl Vcpu<'_> {
     /// Makes the vCPU look at its requests.
     #[inline(always)]
     pub(crate) fn kick(self) {
-        // SAFETY: invariant 1 of `Vcpu`: the vCPU is live.
+        // SAFETY: asks for a vCPU that lives, which is invariant 1 of `Vcpu`.
         unsafe { bindings::kvm_events_kick(self.ptr()) }
     }
 }
@@ -52,8 +57,8 @@ impl nmi::Vcpu for OwnVcpu<'_> {
 
     #[inline(always)]
     fn set_pending(&mut self, count: u32) {
-        // SAFETY: this thread alone touches the field.
-        unsafe { field!(self, arch.nmi_pending).write(count) }
+        // Whole: debugfs shows it.
+        store!(self, arch.nmi_pending = count)
     }
 
     #[inline(always)]
@@ -63,38 +68,38 @@ impl nmi::Vcpu for OwnVcpu<'_> {
 
     #[inline(always)]
     fn clear_injected(&mut self) {
-        // SAFETY: this thread alone touches the field.
-        unsafe { field!(self, arch.nmi_injected).write(false) }
+        // Whole: debugfs shows it.
+        store!(self, arch.nmi_injected = false)
     }
 
     #[inline(always)]
     fn is_masked(&self) -> bool {
-        // SAFETY: the pointer is valid, and this thread has the vCPU.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { vendor::get_nmi_mask(self.ptr()) }
     }
 
     #[inline(always)]
     fn is_held(&self) -> bool {
-        // SAFETY: the pointer is valid, and this thread has the vCPU.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { vendor::is_vnmi_pending(self.ptr()) }
     }
 
     #[inline(always)]
     fn hold(&mut self) -> bool {
-        // SAFETY: the pointer is valid, and this thread has the vCPU.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { vendor::set_vnmi_pending(self.ptr()) }
     }
 
     #[inline(always)]
     fn take_back(&mut self) {
-        // SAFETY: the pointer is valid, and this thread has the vCPU.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { bindings::kvm_events_clear_vnmi_pending(self.ptr()) }
     }
 
     #[inline(always)]
     fn is_allowed(&self) -> bool {
-        // SAFETY: the pointer is valid, and this thread has the vCPU. -EBUSY counts as yes, as
-        // in C: the event is there, and what it waits for is about to happen.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`. -EBUSY
+        // counts as yes, as in C: the event is there, and what it waits for is about to happen.
         unsafe { vendor::nmi_allowed(self.ptr(), false) != 0 }
     }
 }
@@ -107,20 +112,20 @@ impl Serve for OwnVcpu<'_> {
 
     #[inline(always)]
     fn pmu(&mut self) {
-        // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { bindings::kvm_pmu_handle_event(self.ptr()) }
     }
 
     #[inline(always)]
     fn pmi(&mut self) {
-        // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { bindings::kvm_pmu_deliver_pmi(self.ptr()) }
     }
 
     #[inline(always)]
     fn smi(&mut self) {
         #[cfg(CONFIG_KVM_SMM)]
-        // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe {
             bindings::process_smi(self.ptr())
         }
@@ -129,7 +134,7 @@ impl Serve for OwnVcpu<'_> {
     /// By a call, the last that service makes: a jump, and registers that the others needn't save.
     #[inline(always)]
     fn nmi(&mut self) {
-        // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { bindings::rust_process_nmi(self.ptr()) }
     }
 }
@@ -153,7 +158,8 @@ impl init_sipi::Vcpu for OwnVcpu<'_> {
     #[inline(always)]
     fn check_nested_events(&mut self) -> Nested {
         const BUSY: i32 = -(bindings::EBUSY as i32);
-        // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`. That L2 is
+        // active, its only caller has seen: init_sipi::accept().
         match unsafe { bindings::kvm_check_nested_events(self.ptr()) } {
             BUSY => Nested::Busy,
             error if error < 0 => Nested::Failed(error),
@@ -180,13 +186,13 @@ impl init_sipi::Vcpu for OwnVcpu<'_> {
 
     #[inline(always)]
     fn keeps_sipi(&self) -> bool {
-        // SAFETY: a module parameter, written whole.
-        unsafe { addr_of!(bindings::kvm_sipi_behind_init).read_volatile() }
+        // SAFETY: a static of this module, which a write to the parameter's file changes whole.
+        unsafe { read_once(addr_of!(bindings::kvm_sipi_behind_init)) }
     }
 
     #[inline(always)]
     fn is_bsp(&self) -> bool {
-        // SAFETY: the pointer is valid.
+        // SAFETY: asks for a vCPU that lives, which is invariant 1 of `Vcpu`.
         unsafe { bindings::kvm_vcpu_is_bsp(self.ptr()) }
     }
 
@@ -198,26 +204,22 @@ impl init_sipi::Vcpu for OwnVcpu<'_> {
     /// C: kvm_set_mp_state() on 7.x, where entering RUNNABLE clears pv_unhalted.
     #[inline(always)]
     fn set_mp_state(&mut self, state: MpState) {
-        // SAFETY: this thread alone writes the fields; others read them whole.
-        unsafe {
-            field!(self, arch.mp_state)
-                .cast::<u32>()
-                .write_volatile(state as u32);
-            if cfg!(linux_7) && state == MpState::Runnable {
-                field!(self, arch.pv.pv_unhalted).write(false);
-            }
+        store!(self, arch.mp_state = state as _);
+        if cfg!(linux_7) && state == MpState::Runnable {
+            // Whole: a sender of APIC_DM_REMRD writes it too.
+            store!(self, arch.pv.pv_unhalted = false);
         }
     }
 
     #[inline(always)]
     fn reset(&mut self, _: Init) {
-        // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { bindings::kvm_vcpu_reset(self.ptr(), true) }
     }
 
     #[inline(always)]
     fn start(&mut self, sipi: Sipi) {
-        // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { vendor::vcpu_deliver_sipi_vector(self.ptr(), sipi.vector) }
     }
 

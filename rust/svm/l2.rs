@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A vCPU of SVM with L2 active, as its own thread sees it.
+//!
+//! What is called of C here asks for a vCPU of SVM that its thread owns and has loaded, with L2
+//! active where it is about L2: the invariants of `OwnVcpu` and `SvmVcpu`.
 
 use core::ptr::addr_of;
 
@@ -10,12 +13,14 @@ use crate::event::nested::Unfinished;
 use crate::event::svm::{Exit, Vcpu};
 use crate::view::{own, OwnVcpu};
 
-/// A vCPU of SVM.
+/// A vCPU of SVM, with L2 active until the exit to L1 that ends the walk over its events.
 ///
 /// # Invariants
 ///
-/// The vCPU is the first member of a `struct vcpu_svm`, the calling thread has it loaded, and L2
-/// is active: `nested.ctl` is what L1 asked for.
+/// 1. The vCPU is the first member of a `struct vcpu_svm`, which lives as long.
+/// 2. L2 is active when the view is made (C: is_guest_mode()), and until exit() or
+///    exit_with_exception(), after which the walk calls nothing that asks for it. So `nested.ctl` is
+///    what L1 asked for, and the vCPU's thread alone writes it.
 pub(crate) struct SvmVcpu<'a>(OwnVcpu<'a>);
 
 impl SvmVcpu<'_> {
@@ -23,12 +28,12 @@ impl SvmVcpu<'_> {
     ///
     /// # Safety
     ///
-    /// As [`OwnVcpu::from_raw`]; the vCPU is one of kvm-amd.ko's, loaded by this thread, with L2
-    /// active.
+    /// As [`OwnVcpu::from_raw`]; and the vCPU is one that svm_vcpu_create() made, with L2 active.
     #[inline(always)]
     pub(crate) unsafe fn from_raw(ptr: *mut kvm_vcpu) -> Self {
-        // INVARIANT: the caller's promise.
-        // SAFETY: the caller's promise.
+        // INVARIANT: 1 and 2 are this function's contract: kvm-amd.ko allocates its vCPUs as
+        // `vcpu_svm`.
+        // SAFETY: this function's contract has that of the callee.
         Self(unsafe { OwnVcpu::from_raw(ptr) })
     }
 
@@ -54,10 +59,11 @@ impl Vcpu for SvmVcpu<'_> {
     #[inline(always)]
     fn unfinished(&self) -> Unfinished {
         #[cfg(not(linux_7))]
-        // SAFETY: the invariant: this thread alone writes the field.
+        // SAFETY: by invariant 1 the field is there; by invariant 1 of `OwnVcpu` no other thread writes
+        // it meanwhile.
         let entry = unsafe { addr_of!((*self.svm()).nested.nested_run_pending).read() };
         #[cfg(linux_7)]
-        let entry = own!(self, arch.nested_run_pending) != 0;
+        let entry = own!(self.0, arch.nested_run_pending) != 0;
         Unfinished {
             entry,
             event: self.0.is_reinjecting(),
@@ -66,32 +72,32 @@ impl Vcpu for SvmVcpu<'_> {
 
     #[inline(always)]
     fn exception_to_l1(&self) -> bool {
-        own!(self, arch.exception_vmexit.pending)
+        own!(self.0, arch.exception_vmexit.pending)
     }
 
     #[inline(always)]
     fn exception_to_l2(&self) -> bool {
-        own!(self, arch.exception.pending)
+        own!(self.0, arch.exception.pending)
     }
 
     #[inline(always)]
     fn smi(&self) -> bool {
-        if !cfg!(CONFIG_KVM_SMM) || !own!(self, arch.smi_pending) {
+        if !cfg!(CONFIG_KVM_SMM) || !own!(self.0, arch.smi_pending) {
             return false;
         }
-        // SAFETY: the invariant.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { !bindings::svm_smi_blocked(self.ptr()) }
     }
 
     #[inline(always)]
     fn nmi(&self) -> bool {
-        // SAFETY: the invariant.
-        own!(self, arch.nmi_pending) != 0 && unsafe { !bindings::svm_nmi_blocked(self.ptr()) }
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
+        own!(self.0, arch.nmi_pending) != 0 && unsafe { !bindings::svm_nmi_blocked(self.ptr()) }
     }
 
     #[inline(always)]
     fn interrupt(&self) -> bool {
-        // SAFETY: the invariant.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe {
             bindings::kvm_cpu_has_interrupt(self.ptr()) != 0
                 && !bindings::svm_interrupt_blocked(self.ptr())
@@ -113,20 +119,20 @@ impl Vcpu for SvmVcpu<'_> {
             assert!(bindings::KVM_EVENTS_INTERCEPT_SMI as usize / 32 == WORD);
             assert!(bindings::KVM_EVENTS_INTERCEPT_NMI as usize / 32 == WORD);
         }
-        // SAFETY: the invariant.
+        // SAFETY: by invariant 1 the word is there, which by invariant 2 this thread alone writes.
         let word = unsafe { addr_of!((*self.svm()).nested.ctl.intercepts[WORD]).read() };
         word & (1 << (nr % 32)) != 0
     }
 
     #[inline(always)]
     fn exit(&mut self, exit: Exit) {
-        // SAFETY: the invariant: L2 is active.
+        // SAFETY: the vCPU is owned and loaded, and by invariant 2 L2 is active.
         unsafe { bindings::svm_events_vmexit(self.ptr(), exit.code()) }
     }
 
     #[inline(always)]
     fn exit_with_exception(&mut self) {
-        // SAFETY: the invariant: L2 is active; an exception is pending for L1.
+        // SAFETY: L2 is active, by invariant 2. The walk has seen an exception that is pending for L1.
         unsafe { bindings::nested_svm_inject_exception_vmexit(self.ptr()) }
     }
 }

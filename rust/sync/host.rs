@@ -2,6 +2,10 @@
 
 //! The kernel's atomics on the host: std's, or loom's when interleavings are explored.
 //!
+//! loom explores the model of C11 and Rust. That is not the kernel's (LKMM), which orders by
+//! dependency, and in which set_bit() orders nothing. But every operation here orders at most what the
+//! one of its name in kernel.rs orders on x86: so what holds in each of loom's executions holds there.
+//!
 //! loom takes SeqCst accesses as acquire and release, but SeqCst fences for what they are; so a
 //! full operation is a relaxed one between two fences.
 
@@ -106,6 +110,32 @@ impl Bits {
     pub fn test_and_clear(&self, nr: u32) -> bool {
         let mask = 1 << (nr % 64);
         full(|| self.0.fetch_and(!mask, Unordered)) & mask != 0
+    }
+}
+
+/// A word of bits that one thread changes, and NMIs and interrupts on its CPU set bits of.
+#[derive(Debug)]
+pub struct StatusBits(Bits);
+
+impl StatusBits {
+    /// A word of these bits.
+    pub fn new(bits: u64) -> Self {
+        Self(Bits::new(bits))
+    }
+
+    /// The word now.
+    pub fn load(&self) -> u64 {
+        self.0.load()
+    }
+
+    /// Sets the bits of `mask`.
+    pub fn set(&self, mask: u64) {
+        self.0.set(mask);
+    }
+
+    /// Sets bit `nr`, and tells whether it was set (C: __test_and_set_bit()).
+    pub fn test_and_set(&self, nr: u32) -> bool {
+        self.0.test_and_set(nr)
     }
 }
 

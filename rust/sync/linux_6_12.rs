@@ -9,6 +9,11 @@ use core::sync::atomic::{AtomicI32, Ordering::SeqCst};
 pub(crate) struct Full;
 
 /// An atomic variable; here always the counter of an `atomic_t`.
+///
+/// # Invariants
+///
+/// For as long as a reference lives, the variable is aligned and valid, and everybody accesses it by
+/// whole loads, whole stores and atomic operations only.
 #[repr(transparent)]
 pub(crate) struct Atomic<T>(UnsafeCell<T>);
 
@@ -17,18 +22,21 @@ impl Atomic<i32> {
     ///
     /// # Safety
     ///
-    /// `ptr` is aligned and valid for `'a`, and until then nobody accesses the variable but by
-    /// atomic operations: these, or C's.
+    /// For `'a`, `ptr` is aligned and valid for reads and writes, and everybody accesses the variable
+    /// by whole loads, whole stores and atomic operations only: these, or C's.
     #[inline(always)]
     pub(crate) unsafe fn from_ptr<'a>(ptr: *mut i32) -> &'a Self {
-        // SAFETY: the caller's promise; the layout is that of the i32.
+        // INVARIANT: this function's contract.
+        // SAFETY: `ptr` is aligned and valid for 'a; the layout is that of the i32, and the inside is
+        // one that others may change.
         unsafe { &*ptr.cast() }
     }
 
     /// The same for core, whose fully ordered operations are, on x86, C's locked instructions.
     #[inline(always)]
     fn atomic(&self) -> &AtomicI32 {
-        // SAFETY: from_ptr()'s caller keeps the variable valid, and accessed by atomics only.
+        // SAFETY: by the type's invariant the variable is aligned and valid for as long as `self`,
+        // and no access of it is partial.
         unsafe { AtomicI32::from_ptr(self.0.get()) }
     }
 

@@ -4,13 +4,13 @@
 //!
 //! Shared by kvm.ko, kvm-intel.ko and kvm-amd.ko, each of which uses its part. Neither view ever
 //! makes a reference to the C structure, which other contexts write to: fields are reached through
-//! the raw pointer, those that are shared by atomic operations or whole loads only.
+//! the raw pointer. What other contexts access too, Rust accesses by atomic operations, whole loads
+//! and whole stores only, on either side; what the vCPU's thread alone accesses, it accesses plainly.
 
 use core::marker::PhantomData;
-use core::mem::{offset_of, size_of};
+use core::mem::{align_of, size_of};
 use core::ptr::{addr_of_mut, NonNull};
 
-use crate::bindings::kvm_vcpu_arch_kvm_event_counts as kvm_event_counts;
 use crate::bindings::{self, kvm_lapic, kvm_queued_exception, kvm_vcpu};
 use crate::event::init_sipi::{Outcome, Pending};
 use crate::event::mode::{Mode, ModeWord};
@@ -47,14 +47,18 @@ const _: () = {
         Mode::ReadingShadowPageTables as u32 == bindings::KVM_EVENTS_READING_SHADOW_PAGE_TABLES
     );
     assert!(bindings::KVM_EVENTS_APIC_INIT == 0 && bindings::KVM_EVENTS_APIC_SIPI == 1);
-    assert!(size_of::<Counts>() == size_of::<kvm_event_counts>());
-    assert!(offset_of!(Counts, init_taken) == offset_of!(kvm_event_counts, init_taken));
-    assert!(offset_of!(Counts, sipi_taken) == offset_of!(kvm_event_counts, sipi_taken));
-    assert!(offset_of!(Counts, sipi_blocked) == offset_of!(kvm_event_counts, sipi_blocked));
-    assert!(offset_of!(Counts, init_waits) == offset_of!(kvm_event_counts, init_waits));
 };
 
-/// The address of a field of a view's vCPU. Unsafe: relies on invariant 1 of `Vcpu`.
+/// `ptr` as a pointer to what is the same under another name: C's `unsigned long` is a u64 or a
+/// usize for bindgen, by the tree, and its `int` an i32. Other sizes don't compile.
+#[inline(always)]
+pub(crate) const fn same<T, U>(ptr: *mut T) -> *mut U {
+    const { assert!(size_of::<T>() == size_of::<U>() && align_of::<T>() == align_of::<U>()) }
+    ptr.cast()
+}
+
+/// The address of a field of a view's vCPU. Unsafe: asks that the vCPU lives, which is invariant 1
+/// of `Vcpu`.
 macro_rules! field {
     ($view:expr, $($field:tt)+) => {
         core::ptr::addr_of_mut!((*$view.ptr()).$($field)+)
@@ -64,28 +68,44 @@ macro_rules! field {
 /// A whole load of a field that another context may be writing (C: READ_ONCE()).
 macro_rules! shared {
     ($view:expr, $($field:tt)+) => {
-        // SAFETY: invariant 1 of `Vcpu`; the field is a word, whole at any moment.
-        unsafe { $crate::view::field!($view, $($field)+).read_volatile() }
+        // SAFETY: by invariant 1 of `Vcpu` the field is there; C aligns it, and writes it whole.
+        unsafe { $crate::sync::read_once($crate::view::field!($view, $($field)+)) }
     };
 }
 
-/// A load of a field that the vCPU's thread alone writes.
+/// A load of a field that the vCPU's thread alone writes; of an [`OwnVcpu`].
 macro_rules! own {
-    ($view:expr, $($field:tt)+) => {
-        // SAFETY: the invariant of `OwnVcpu`: nobody writes the field meanwhile.
-        unsafe { $crate::view::field!($view, $($field)+).read() }
-    };
+    ($own:expr, $($field:tt)+) => {{
+        let own: &$crate::view::OwnVcpu<'_> = &$own;
+        // SAFETY: by invariant 1 of `Vcpu` the field is there, and by invariant 1 of `OwnVcpu`
+        // no other thread writes it meanwhile.
+        unsafe { $crate::view::field!(own, $($field)+).read() }
+    }};
 }
 
-pub(crate) use {field, own, shared};
+/// A whole store to a field that the vCPU's thread writes and other contexts read, or write whole
+/// as well (C: WRITE_ONCE()); of an [`OwnVcpu`].
+macro_rules! store {
+    ($own:expr, $($field:ident).+ = $value:expr) => {{
+        let own: &mut $crate::view::OwnVcpu<'_> = $own;
+        // SAFETY: by invariant 1 of `Vcpu` the field is there; C aligns it. Others access it whole:
+        // a word, or it doesn't compile.
+        unsafe { $crate::sync::write_once($crate::view::field!(own, $($field).+), $value) }
+    }};
+}
+
+pub(crate) use {field, own, shared, store};
 
 /// A vCPU, as any context may see it.
 ///
 /// # Invariants
 ///
-/// 1. `ptr` is a `struct kvm_vcpu` that lives for `'a`, and so does its APIC, if it has one.
-/// 2. Until then, `requests`, `mode`, `arch.nmi_queued`, and the APIC's `pending_events` and
-///    `sipi_vector`, are accessed by atomic operations, whole loads and whole stores only.
+/// 1. `ptr` is a `struct kvm_vcpu` that lives for `'a`, and so does its local APIC, if it has one
+///    (C allocates it before, and frees it after, anybody else has the vCPU).
+/// 2. For `'a`, everybody accesses `requests`, `mode`, `arch.nmi_queued`, and the APIC's
+///    `pending_events` and `sipi_vector`, by atomic operations, whole loads and whole stores only:
+///    Rust by the views, C by its bit operations, READ_ONCE(), WRITE_ONCE(), and plain loads and
+///    stores of a word, which LKMM takes to be whole.
 #[derive(Clone, Copy)]
 pub(crate) struct Vcpu<'a> {
     ptr: NonNull<kvm_vcpu>,
@@ -97,12 +117,15 @@ impl<'a> Vcpu<'a> {
     ///
     /// # Safety
     ///
-    /// `ptr` is a `struct kvm_vcpu` that KVM has initialized and that lives for `'a`.
+    /// `ptr` is a `struct kvm_vcpu` that lives for `'a`: zeroed when it was allocated, and its local
+    /// APIC created, if it gets one.
     #[inline(always)]
     pub(crate) unsafe fn from_raw(ptr: *mut kvm_vcpu) -> Self {
-        // SAFETY: a live structure is not at address 0.
+        // SAFETY: by this function's contract `ptr` points to a live structure, which is not at
+        // address 0.
         let ptr = unsafe { NonNull::new_unchecked(ptr) };
-        // INVARIANT: 1 is the caller's promise; 2 is how C uses these fields.
+        // INVARIANT: 1 is this function's contract. 2 is how KVM's C accesses the fields, in both
+        // lines (Documentation/soundness.rst).
         Self {
             ptr,
             _life: PhantomData,
@@ -123,14 +146,16 @@ impl<'a> Vcpu<'a> {
     /// The requests as bits, those of other parts of KVM too.
     #[inline(always)]
     pub(crate) fn request_bits(self) -> &'a Bits {
-        // SAFETY: invariants 1 and 2.
-        unsafe { Bits::from_ptr(field!(self, requests).cast()) }
+        // SAFETY: `requests` is an aligned u64, valid for 'a by invariant 1, and accessed whole or
+        // atomically by invariant 2.
+        unsafe { Bits::from_ptr(same(field!(self, requests))) }
     }
 
     /// The NMIs that are queued for this vCPU.
     #[inline(always)]
     pub(crate) fn nmi_queue(self) -> Queue<'a> {
-        // SAFETY: invariants 1 and 2.
+        // SAFETY: `nmi_queued` is an atomic_t, so aligned; valid for 'a by invariant 1, and accessed
+        // atomically by invariant 2.
         let count = unsafe { Atomic::from_ptr(field!(self, arch.nmi_queued.counter)) };
         Queue::new(count, self.requests())
     }
@@ -138,8 +163,9 @@ impl<'a> Vcpu<'a> {
     /// The vCPU's mode.
     #[inline(always)]
     pub(crate) fn mode(self) -> ModeWord<'a> {
-        // SAFETY: invariants 1 and 2; an int has the size of a u32.
-        ModeWord::new(unsafe { Word::from_ptr(field!(self, mode).cast()) })
+        // SAFETY: `mode` is an aligned int, valid for 'a by invariant 1, and accessed whole or
+        // atomically by invariant 2.
+        ModeWord::new(unsafe { Word::from_ptr(same(field!(self, mode))) })
     }
 
     /// The activity state, which the vCPU's thread may be changing.
@@ -157,7 +183,7 @@ impl<'a> Vcpu<'a> {
     /// The vCPU's local APIC, if it is in the kernel.
     #[inline(always)]
     pub(crate) fn apic(self) -> Option<NonNull<kvm_lapic>> {
-        // Written before anybody can see the vCPU.
+        // Written once, before anybody else has the vCPU.
         NonNull::new(shared!(self, arch.apic))
     }
 
@@ -165,11 +191,12 @@ impl<'a> Vcpu<'a> {
     #[inline(always)]
     pub(crate) fn pending(self) -> Option<Pending<'a>> {
         let apic = self.apic()?.as_ptr();
-        // SAFETY: invariants 1 and 2.
+        // SAFETY: both are aligned, valid for 'a, as long as which the APIC lives, by invariant 1,
+        // and accessed whole or atomically by invariant 2.
         let (events, vector) = unsafe {
             (
-                Bits::from_ptr(addr_of_mut!((*apic).pending_events).cast()),
-                Word::from_ptr(addr_of_mut!((*apic).sipi_vector)),
+                Bits::from_ptr(same(addr_of_mut!((*apic).pending_events))),
+                Word::from_ptr(same(addr_of_mut!((*apic).sipi_vector))),
             )
         };
         Some(Pending::new(events, vector))
@@ -195,38 +222,62 @@ impl<'a> Vcpu<'a> {
         false
     }
 
-    /// What came of INITs and SIPIs.
+    /// What came of INITs and SIPIs: each count whole, not all at one moment.
     #[inline(always)]
     pub(crate) fn counts(self) -> Counts {
-        // SAFETY: invariant 1; the layout was compared above. Each word is whole, and a reader of
-        // statistics asks for no more.
-        unsafe {
-            field!(self, arch.event_counts)
-                .cast::<Counts>()
-                .read_volatile()
+        Counts {
+            init_latched: shared!(self, arch.event_counts.init_latched),
+            init_taken: shared!(self, arch.event_counts.init_taken),
+            sipi_taken: shared!(self, arch.event_counts.sipi_taken),
+            sipi_blocked: shared!(self, arch.event_counts.sipi_blocked),
+            sipi_not_awaited: shared!(self, arch.event_counts.sipi_not_awaited),
+            init_waits: shared!(self, arch.event_counts.init_waits),
         }
     }
 }
 
 /// A vCPU, as the thread that holds its mutex sees it.
 ///
+/// Not exclusive: what Rust calls in C makes its own from the same pointer. Nothing is borrowed from
+/// the structure, so that none is the worse for it.
+///
 /// # Invariants
 ///
-/// The calling thread holds `vcpu->mutex`, or nobody else has the vCPU yet (its creation), so that
-/// it alone writes whatever of the vCPU [`Vcpu`] doesn't share.
+/// 1. Until the view is dropped, the calling thread holds `vcpu->mutex`, or is still creating the
+///    vCPU, which nobody else has. So it alone writes whatever of the vCPU [`Vcpu`] doesn't share.
+/// 2. The calling thread has the vCPU loaded, from vcpu_load() to vcpu_put(): the vendor's state
+///    (VMCS, VMCB) that C reaches from the vCPU is this vCPU's.
 pub(crate) struct OwnVcpu<'a>(Vcpu<'a>);
 
 impl<'a> OwnVcpu<'a> {
-    /// The vCPU behind `ptr`.
+    /// The vCPU behind `ptr`. Where lockdep is on, it looks whether the mutex is held.
     ///
     /// # Safety
     ///
-    /// As [`Vcpu::from_raw`]; and the calling thread holds the vCPU's mutex, with the vCPU loaded
-    /// where the vendor's state is asked for.
+    /// As [`Vcpu::from_raw`]; and until the view is dropped, the calling thread holds the vCPU's
+    /// mutex and has the vCPU loaded.
     #[inline(always)]
     pub(crate) unsafe fn from_raw(ptr: *mut kvm_vcpu) -> Self {
-        // INVARIANT: the caller's promise.
-        // SAFETY: the caller's promise.
+        #[cfg(CONFIG_LOCKDEP)]
+        // SAFETY: by this function's contract the vCPU lives. Only looks.
+        unsafe {
+            crate::assert_owner(ptr)
+        }
+        // SAFETY: this function's contract is more than the callee's.
+        unsafe { Self::from_new(ptr) }
+    }
+
+    /// The vCPU behind `ptr`, which may be one that is being created: kvm_vcpu_reset() sees it before
+    /// there is a reason to take its mutex.
+    ///
+    /// # Safety
+    ///
+    /// As [`Vcpu::from_raw`]; and until the view is dropped, the calling thread has the vCPU loaded,
+    /// and holds its mutex or is in kvm_arch_vcpu_create().
+    #[inline(always)]
+    pub(crate) unsafe fn from_new(ptr: *mut kvm_vcpu) -> Self {
+        // INVARIANT: 1 and 2 are this function's contract.
+        // SAFETY: this function's contract has that of the callee.
         Self(unsafe { Vcpu::from_raw(ptr) })
     }
 
@@ -266,24 +317,24 @@ impl<'a> OwnVcpu<'a> {
     /// Counts what came of an INIT or a SIPI.
     #[inline(always)]
     pub(crate) fn count(&mut self, outcome: Outcome) {
-        // SAFETY: invariant 1 of `Vcpu`; the invariant: nobody else writes these. A reader of
-        // statistics sees each word whole.
-        unsafe {
-            let waits = field!(self, arch.event_counts.init_waits);
-            if !Counts::is_counted(outcome, waits.read()) {
-                return;
-            }
-            let counter = match outcome {
-                Outcome::InitLatched => field!(self, arch.event_counts.init_latched),
-                Outcome::InitTaken => field!(self, arch.event_counts.init_taken),
-                Outcome::SipiTaken => field!(self, arch.event_counts.sipi_taken),
-                Outcome::SipiBlocked => field!(self, arch.event_counts.sipi_blocked),
-                Outcome::SipiNotAwaited => field!(self, arch.event_counts.sipi_not_awaited),
-            };
-            counter.write_volatile(counter.read_volatile().wrapping_add(1));
-            if let Some(after) = Counts::init_waits_after(outcome) {
-                waits.write_volatile(after);
-            }
+        if !Counts::is_counted(outcome, own!(self, arch.event_counts.init_waits)) {
+            return;
+        }
+        macro_rules! add_one {
+            ($count:ident) => {{
+                let count = own!(self, arch.event_counts.$count);
+                store!(self, arch.event_counts.$count = count.wrapping_add(1))
+            }};
+        }
+        match outcome {
+            Outcome::InitLatched => add_one!(init_latched),
+            Outcome::InitTaken => add_one!(init_taken),
+            Outcome::SipiTaken => add_one!(sipi_taken),
+            Outcome::SipiBlocked => add_one!(sipi_blocked),
+            Outcome::SipiNotAwaited => add_one!(sipi_not_awaited),
+        }
+        if let Some(waits) = Counts::init_waits_after(outcome) {
+            store!(self, arch.event_counts.init_waits = waits);
         }
     }
 }

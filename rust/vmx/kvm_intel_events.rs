@@ -25,3 +25,6 @@ mod export;
 
 mod entry;
 mod l2;
+
+#[cfg(CONFIG_LOCKDEP)]
+use bindings::vmx_events_assert_owner as assert_owner;

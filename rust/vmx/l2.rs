@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A vCPU of VMX with L2 active, as its own thread sees it.
+//! A vCPU of VMX, and one with L2 active, as its own thread sees it.
+//!
+//! What is called of C here asks for a vCPU of VMX that its thread owns and has loaded, with L2
+//! active where it is about L2: the invariants of `OwnVcpu` and `VmxVcpu`.
 
 use core::ptr::{addr_of, addr_of_mut};
 
@@ -9,20 +12,31 @@ use crate::event::init_sipi::{Outcome, Pending};
 use crate::event::mp_state::MpState;
 use crate::event::nested::Unfinished;
 use crate::event::vmx::{Exception, Exit, Sleeper, Vcpu};
-use crate::view::{field, own, OwnVcpu};
+use crate::sync::{read_once, write_once};
+use crate::view::{own, store, OwnVcpu};
 
-/// A vCPU of VMX.
+/// A vCPU of VMX, whether L2 is active or not.
 ///
 /// # Invariants
 ///
-/// The vCPU is the first member of a `struct vcpu_vmx`, the calling thread has it loaded, and
-/// where L2 is asked for, L2 is active: `nested.cached_vmcs12` is L1's VMCS for it.
-pub(crate) struct VmxVcpu<'a>(OwnVcpu<'a>);
+/// The vCPU is the first member of a `struct vcpu_vmx`, which lives as long.
+pub(crate) struct VmxOwner<'a>(OwnVcpu<'a>);
 
-/// A load of a field of `struct vcpu_vmx`.
+/// A vCPU of VMX, with L2 active until the exit to L1 that ends the walk over its events.
+///
+/// # Invariants
+///
+/// 1. L2 is active when the view is made (C: is_guest_mode()), and until exit() or
+///    exit_with_exception(), after which the walk calls nothing that asks for it.
+/// 2. So `nested.cached_vmcs12` is L1's VMCS for L2, which enter_vmx_operation() allocates and
+///    free_nested() frees, both on this thread; and the VMCS that is loaded is L2's.
+pub(crate) struct VmxVcpu<'a>(VmxOwner<'a>);
+
+/// A load of a field of `struct vcpu_vmx` that the vCPU's thread alone writes.
 macro_rules! vmx {
     ($vcpu:expr, $($field:tt)+) => {
-        // SAFETY: the invariant of `VmxVcpu`: this thread alone writes the field.
+        // SAFETY: the invariant of `VmxOwner`: the field is there; invariant 1 of `OwnVcpu`: no
+        // other thread writes it meanwhile.
         unsafe { addr_of!((*$vcpu.vmx()).$($field)+).read() }
     };
 }
@@ -30,21 +44,22 @@ macro_rules! vmx {
 /// A load of a field of L1's VMCS for L2.
 macro_rules! vmcs12 {
     ($vcpu:expr, $field:ident) => {
-        // SAFETY: the invariant of `VmxVcpu`. The structure is packed.
+        // SAFETY: invariant 2 of `VmxVcpu`: the structure is there, and this thread's. It is
+        // packed.
         unsafe { addr_of!((*$vcpu.vmcs12()).$field).read_unaligned() }
     };
 }
 
-impl VmxVcpu<'_> {
+impl VmxOwner<'_> {
     /// The vCPU behind `ptr`.
     ///
     /// # Safety
     ///
-    /// As [`OwnVcpu::from_raw`]; the vCPU is one of kvm-intel.ko's, loaded by this thread.
+    /// As [`OwnVcpu::from_raw`]; and the vCPU is one that vmx_vcpu_create() made.
     #[inline(always)]
     pub(crate) unsafe fn from_raw(ptr: *mut kvm_vcpu) -> Self {
-        // INVARIANT: the caller's promise.
-        // SAFETY: the caller's promise.
+        // INVARIANT: this function's contract: kvm-intel.ko allocates its vCPUs as `vcpu_vmx`.
+        // SAFETY: this function's contract has that of the callee.
         Self(unsafe { OwnVcpu::from_raw(ptr) })
     }
 
@@ -58,6 +73,36 @@ impl VmxVcpu<'_> {
     fn vmx(&self) -> *mut vcpu_vmx {
         const { assert!(core::mem::offset_of!(vcpu_vmx, vcpu) == 0) }
         self.ptr().cast()
+    }
+}
+
+impl<'a> VmxVcpu<'a> {
+    /// The vCPU behind `ptr`.
+    ///
+    /// # Safety
+    ///
+    /// As [`VmxOwner::from_raw`]; and L2 is active.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw(ptr: *mut kvm_vcpu) -> Self {
+        // INVARIANT: 1 is this function's contract; 2 is what nested VMX's C does with L2 active.
+        // SAFETY: this function's contract has that of the callee.
+        Self(unsafe { VmxOwner::from_raw(ptr) })
+    }
+
+    /// The vCPU, as any view of its owner's.
+    #[inline(always)]
+    fn own(&self) -> &OwnVcpu<'a> {
+        &self.0 .0
+    }
+
+    #[inline(always)]
+    fn ptr(&self) -> *mut kvm_vcpu {
+        self.0.ptr()
+    }
+
+    #[inline(always)]
+    fn vmx(&self) -> *mut vcpu_vmx {
+        self.0.vmx()
     }
 
     /// C: get_vmcs12().
@@ -85,7 +130,7 @@ impl Vcpu for VmxVcpu<'_> {
 
     #[inline(always)]
     fn pending(&self) -> Option<Pending<'_>> {
-        self.0.shared().pending()
+        self.own().shared().pending()
     }
 
     #[inline(always)]
@@ -93,26 +138,26 @@ impl Vcpu for VmxVcpu<'_> {
         #[cfg(not(linux_7))]
         let entry = vmx!(self, nested.nested_run_pending);
         #[cfg(linux_7)]
-        let entry = own!(self, arch.nested_run_pending) != 0;
+        let entry = own!(self.own(), arch.nested_run_pending) != 0;
         Unfinished {
             entry,
-            event: self.0.is_reinjecting(),
+            event: self.own().is_reinjecting(),
         }
     }
 
     #[inline(always)]
     fn waits_for_sipi(&self) -> bool {
-        self.0.shared().mp_state() == Some(MpState::InitReceived)
+        self.own().shared().mp_state() == Some(MpState::InitReceived)
     }
 
     #[inline(always)]
     fn exception_to_l1(&self) -> Option<Exception> {
-        exception(self.0.exception_vmexit())
+        exception(self.own().exception_vmexit())
     }
 
     #[inline(always)]
     fn exception_to_l2(&self) -> Option<Exception> {
-        exception(self.0.exception())
+        exception(self.own().exception())
     }
 
     #[inline(always)]
@@ -122,30 +167,35 @@ impl Vcpu for VmxVcpu<'_> {
 
     #[inline(always)]
     fn drop_monitor_trap(&mut self) {
-        // SAFETY: the invariant.
+        // SAFETY: the invariant of `VmxOwner`: the field is there; invariant 1 of `OwnVcpu`: no
+        // other thread accesses it.
         unsafe { addr_of_mut!((*self.vmx()).nested.mtf_pending).write(false) }
     }
 
     #[inline(always)]
     fn preemption_timer(&self) -> bool {
-        self.pin_based(bindings::KVM_EVENTS_PIN_PREEMPTION_TIMER)
-            && vmx!(self, nested.preemption_timer_expired)
+        if !self.pin_based(bindings::KVM_EVENTS_PIN_PREEMPTION_TIMER) {
+            return false;
+        }
+        // SAFETY: the invariant of `VmxOwner`: the field is there. Whole: the timer writes it, on
+        // whatever CPU it runs out.
+        unsafe { read_once(addr_of!((*self.vmx()).nested.preemption_timer_expired)) }
     }
 
     #[inline(always)]
     fn smi(&self) -> bool {
-        own!(self, arch.smi_pending) && !self.0.shared().is_smm()
+        own!(self.own(), arch.smi_pending) && !self.own().shared().is_smm()
     }
 
     #[inline(always)]
     fn nmi(&self) -> bool {
-        // SAFETY: the invariant.
-        own!(self, arch.nmi_pending) != 0 && unsafe { !bindings::vmx_nmi_blocked(self.ptr()) }
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
+        own!(self.own(), arch.nmi_pending) != 0 && unsafe { !bindings::vmx_nmi_blocked(self.ptr()) }
     }
 
     #[inline(always)]
     fn interrupt(&self) -> bool {
-        // SAFETY: the invariant.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe {
             bindings::kvm_cpu_has_interrupt(self.ptr()) != 0
                 && !bindings::vmx_interrupt_blocked(self.ptr())
@@ -169,19 +219,19 @@ impl Vcpu for VmxVcpu<'_> {
 
     #[inline(always)]
     fn take_extint(&mut self) -> Option<u8> {
-        // SAFETY: the invariant.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         u8::try_from(unsafe { bindings::kvm_cpu_get_extint(self.ptr()) }).ok()
     }
 
     #[inline(always)]
     fn apic_interrupt(&self) -> Option<u8> {
-        // SAFETY: the invariant.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         u8::try_from(unsafe { bindings::kvm_apic_has_interrupt(self.ptr()) }).ok()
     }
 
     #[cold]
     fn warn_no_interrupt(&self) {
-        // SAFETY: warns, and no more.
+        // SAFETY: asks for nothing: warns, and no more.
         unsafe { bindings::vmx_events_warn_no_interrupt() }
     }
 
@@ -192,21 +242,22 @@ impl Vcpu for VmxVcpu<'_> {
 
     #[inline(always)]
     fn post(&mut self, vector: u8) {
-        // SAFETY: the invariant.
+        // SAFETY: the invariant of `VmxOwner`: the field is there. Whole: a sender of posted
+        // interrupts writes it too. The callee asks for a vCPU that is owned.
         unsafe {
-            addr_of_mut!((*self.vmx()).nested.pi_pending).write(true);
+            write_once(addr_of_mut!((*self.vmx()).nested.pi_pending), true);
             bindings::kvm_apic_clear_irr(self.ptr(), vector.into());
         }
     }
 
     #[inline(always)]
     fn count(&mut self, outcome: Outcome) {
-        self.0.count(outcome)
+        self.0 .0.count(outcome)
     }
 
     #[inline(always)]
     fn exit(&mut self, exit: Exit) {
-        // SAFETY: the invariant: L2 is active.
+        // SAFETY: the vCPU is owned and loaded, and by invariant 1 L2 is active.
         unsafe {
             bindings::vmx_events_vmexit(
                 self.ptr(),
@@ -219,28 +270,28 @@ impl Vcpu for VmxVcpu<'_> {
 
     #[inline(always)]
     fn exit_with_exception(&mut self) {
-        // SAFETY: the invariant: L2 is active; an exception is pending for L1.
+        // SAFETY: L2 is active, by invariant 1. The walk has seen an exception that is pending for L1;
+        // where there was none, the exit would be of vector 0, not unsound.
         unsafe { bindings::nested_vmx_inject_exception_vmexit(self.ptr()) }
     }
 
     #[inline(always)]
     fn save_debug_trap(&mut self) {
-        // SAFETY: the invariant: L2's VMCS is loaded.
+        // SAFETY: the vCPU is owned, and by invariant 2 the VMCS that is loaded is L2's.
         unsafe { bindings::nested_vmx_update_pending_dbg(self.ptr()) }
     }
 
     #[inline(always)]
     fn nmi_is_done(&mut self) {
-        // SAFETY: the invariant.
-        unsafe {
-            field!(self, arch.nmi_pending).write(0);
-            bindings::vmx_set_nmi_mask(self.ptr(), true);
-        }
+        // Whole: debugfs shows it.
+        store!(&mut self.0 .0, arch.nmi_pending = 0);
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
+        unsafe { bindings::vmx_set_nmi_mask(self.ptr(), true) }
     }
 
     #[inline(always)]
     fn interrupt_is_in_service(&mut self, vector: u8) {
-        // SAFETY: the invariant.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { bindings::kvm_apic_ack_interrupt(self.ptr(), vector.into()) }
     }
 }
@@ -256,7 +307,7 @@ impl Sleeper for VmxVcpu<'_> {
 
     #[inline(always)]
     fn blocks_interrupts(&self) -> bool {
-        // SAFETY: the invariant.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { bindings::__vmx_interrupt_blocked(self.ptr()) }
     }
 
@@ -266,23 +317,27 @@ impl Sleeper for VmxVcpu<'_> {
         if page.is_null() {
             return None;
         }
-        // SAFETY: KVM has L1's virtual-APIC page mapped; L1 may write to it.
-        Some(unsafe {
-            page.byte_add(bindings::KVM_EVENTS_APIC_PROCPRI as usize)
-                .cast::<u32>()
-                .read_volatile() as u8
-        })
+        // SAFETY: the page is L1's virtual-APIC page, which nested VMX keeps mapped while L2 is
+        // active (invariant 1). The register is an aligned u32 within; L1 may write to it, as
+        // hardware does, whole.
+        let register = unsafe {
+            read_once(
+                page.byte_add(bindings::KVM_EVENTS_APIC_PROCPRI as usize)
+                    .cast::<u32>(),
+            )
+        };
+        Some(register as u8)
     }
 
     #[inline(always)]
     fn requesting_vector(&self) -> u8 {
-        // SAFETY: the invariant: L2's VMCS is loaded.
+        // SAFETY: reads the VMCS that is loaded, which by invariant 2 is L2's.
         unsafe { bindings::vmx_events_requesting_vector() }
     }
 
     #[inline(always)]
     fn posted_vector(&self) -> Option<u8> {
-        // SAFETY: the invariant.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         u8::try_from(unsafe { bindings::vmx_events_posted_vector(self.ptr()) }).ok()
     }
 }

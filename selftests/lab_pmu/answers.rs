@@ -93,8 +93,13 @@ pub(crate) struct Answers {
 
 impl Answers {
     pub(crate) fn new() -> Result<Self> {
-        let capability = Probe::new(&CAPABILITY, c"perf_get_x86_pmu_capability", capability)?;
-        let config = Probe::new(&EVENT_CONFIG, c"perf_get_hw_event_config", event_config)?;
+        // SAFETY: Each handler is written for the arguments of its function, whose body it skips.
+        let (capability, config) = unsafe {
+            (
+                Probe::new(&CAPABILITY, c"perf_get_x86_pmu_capability", capability)?,
+                Probe::new(&EVENT_CONFIG, c"perf_get_hw_event_config", event_config)?,
+            )
+        };
         Ok(Self {
             _probes: [capability, config],
         })

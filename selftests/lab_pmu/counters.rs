@@ -11,7 +11,10 @@ use core::{
 
 use kernel::{error::to_result, ffi::c_int, prelude::*};
 
-use crate::{bindings, shared::Shared};
+use crate::{
+    bindings,
+    shared::{Claim, Shared},
+};
 
 /// More than KVM has counters, of either vendor.
 const COUNTERS: usize = 16;
@@ -168,7 +171,7 @@ fn can_count(kind: u32, config: u64) -> bool {
 }
 
 /// The PMU, as long as it lives.
-pub(crate) struct Counters(());
+pub(crate) struct Counters(Claim<bindings::pmu>);
 
 impl Counters {
     /// # Errors
@@ -182,8 +185,9 @@ impl Counters {
             pr_err!("this machine has a PMU of its own\n");
             return Err(EBUSY);
         }
-        let pmu = PMU.get();
-        // SAFETY: Not registered: nobody else looks at it.
+        let claim = PMU.claim()?;
+        let pmu = claim.get();
+        // SAFETY: By the claim's invariant it is not registered: nobody else looks at it.
         unsafe {
             pmu.write_bytes(0, 1);
             (*pmu).module = module.as_ptr().cast();
@@ -198,13 +202,13 @@ impl Counters {
         let kind = bindings::perf_type_id_PERF_TYPE_RAW;
         // SAFETY: Complete, and static.
         to_result(unsafe { bindings::perf_pmu_register(pmu, c"lab".as_ptr().cast(), kind as _) })?;
-        Ok(Self(()))
+        Ok(Self(claim))
     }
 }
 
 impl Drop for Counters {
     fn drop(&mut self) {
         // SAFETY: Registered by new(). No counter is left: each holds the module.
-        unsafe { bindings::perf_pmu_unregister(PMU.get()) };
+        unsafe { bindings::perf_pmu_unregister(self.0.get()) };
     }
 }

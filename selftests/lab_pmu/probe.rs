@@ -6,32 +6,45 @@ use core::ffi::CStr;
 
 use kernel::{error::to_result, ffi::c_int, prelude::*};
 
-use crate::{bindings, shared::Shared};
+use crate::{
+    bindings,
+    shared::{Claim, Shared},
+};
 
 /// A kprobe on the first instruction of a function, in place until it is dropped.
-pub(crate) struct Probe(&'static Shared<bindings::kprobe>);
+pub(crate) struct Probe(Claim<bindings::kprobe>);
 
 /// What kprobes calls.
 pub(crate) type Handler =
     unsafe extern "C" fn(*mut bindings::kprobe, *mut bindings::pt_regs) -> c_int;
 
 impl Probe {
-    /// `probe` is used by one `Probe` at a time.
-    pub(crate) fn new(
+    /// Has kprobes call `handler` whenever `function` is.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` where there is a `Probe` of `probe` already; and what kprobes says.
+    ///
+    /// # Safety
+    ///
+    /// `handler` may be called with the registers that `function` begins with, on any CPU, until the
+    /// probe is dropped; and what it returns is what kprobes asks for.
+    pub(crate) unsafe fn new(
         probe: &'static Shared<bindings::kprobe>,
         function: &'static CStr,
         handler: Handler,
     ) -> Result<Self> {
-        let p = probe.get();
-        // SAFETY: Not registered: nobody else looks at it.
+        let claim = probe.claim()?;
+        let p = claim.get();
+        // SAFETY: By the claim's invariant it is not registered: nobody else writes it.
         unsafe {
             p.write_bytes(0, 1);
             (*p).symbol_name = function.as_ptr().cast();
             (*p).pre_handler = Some(handler);
         }
-        // SAFETY: Complete, and static.
+        // SAFETY: Complete, and static; its handler may be called, by this function's contract.
         to_result(unsafe { bindings::register_kprobe(p) })?;
-        Ok(Self(probe))
+        Ok(Self(claim))
     }
 
     /// Whether the function went away with its module.
@@ -44,7 +57,8 @@ impl Probe {
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        // SAFETY: Registered by new(). Returns when no handler runs any more.
+        // SAFETY: Registered by new(), and claimed until after this. Returns when no handler runs any
+        // more.
         unsafe { bindings::unregister_kprobe(self.0.get()) };
     }
 }

@@ -29,7 +29,11 @@ use kernel::{
     prelude::*,
 };
 
-use crate::{bindings, counters, probe::Probe, shared::Shared};
+use crate::{
+    bindings, counters,
+    probe::Probe,
+    shared::{Claim, Shared},
+};
 
 /// What is outstanding on a CPU, in the lowest bits of its state: nothing; a writer is at work; to
 /// come with an instruction of KVM's, which one is in the other bits; to come as soon as the
@@ -406,29 +410,35 @@ struct Instructions(#[allow(dead_code)] Probe);
 impl Instructions {
     fn new() -> Result<Self> {
         // 7.x; before that, one function counted instructions and branches.
-        let probe = Probe::new(&INSTRUCTION, c"kvm_pmu_instruction_retired", on_instruction)
-            .or_else(|_| {
-                COUNTS_BRANCHES.store(true, Ordering::Relaxed);
-                Probe::new(&INSTRUCTION, c"kvm_pmu_trigger_event", on_instruction)
-            })
-            .inspect_err(|_| {
-                pr_err!("load kvm.ko first, and its vendor module after this one\n")
-            })?;
+        // SAFETY: Either function has a vCPU, which the handler doesn't look at; where it is the
+        // second one, COUNTS_BRANCHES says that there is another argument, which it does.
+        let probe =
+            unsafe { Probe::new(&INSTRUCTION, c"kvm_pmu_instruction_retired", on_instruction) }
+                .or_else(|_| {
+                    COUNTS_BRANCHES.store(true, Ordering::Relaxed);
+                    // SAFETY: As above.
+                    unsafe { Probe::new(&INSTRUCTION, c"kvm_pmu_trigger_event", on_instruction) }
+                })
+                .inspect_err(|_| {
+                    pr_err!("load kvm.ko first, and its vendor module after this one\n")
+                })?;
         Ok(Self(probe))
     }
 }
 
 /// The way into interrupts and NMIs.
-struct Contexts(());
+struct Contexts(#[allow(dead_code)] Claim<bindings::nmiaction>);
 
 impl Contexts {
     fn new() -> Result<Self> {
+        let claim = NMI.claim()?;
         for cpu in 0..CPUS {
-            // SAFETY: In the array, and not in use yet.
+            // SAFETY: In the array, and not in use: one at a time has the claim.
             unsafe { bindings::lab_pmu_init_work(work(cpu), Some(in_work)) };
         }
-        let nmi = NMI.get();
-        // SAFETY: Not registered: nobody else looks at it. Its list is empty.
+        let nmi = claim.get();
+        // SAFETY: By the claim's invariant it is not registered: nobody else looks at it. Its list is
+        // empty.
         unsafe {
             (*nmi).list.next = &raw mut (*nmi).list;
             (*nmi).list.prev = &raw mut (*nmi).list;
@@ -437,7 +447,7 @@ impl Contexts {
         }
         // SAFETY: Complete, and static.
         to_result(unsafe { bindings::__register_nmi_handler(bindings::LAB_PMU_NMI_LOCAL, nmi) })?;
-        Ok(Self(()))
+        Ok(Self(claim))
     }
 }
 
@@ -454,12 +464,16 @@ impl Drop for Contexts {
 }
 
 /// `/dev/lab_pmu`.
-struct Device(());
+struct Device {
+    _file: Claim<bindings::file_operations>,
+    device: Claim<bindings::miscdevice>,
+}
 
 impl Device {
     fn new(module: &'static ThisModule) -> Result<Self> {
-        let (file, device) = (FILE.get(), DEVICE.get());
-        // SAFETY: Not registered: nobody else looks at them.
+        let (file_claim, device_claim) = (FILE.claim()?, DEVICE.claim()?);
+        let (file, device) = (file_claim.get(), device_claim.get());
+        // SAFETY: By the claims' invariant they are not registered: nobody else looks at them.
         unsafe {
             (*file).owner = module.as_ptr().cast();
             (*file).write = Some(write);
@@ -471,14 +485,17 @@ impl Device {
         }
         // SAFETY: Complete, and static.
         to_result(unsafe { bindings::misc_register(device) })?;
-        Ok(Self(()))
+        Ok(Self {
+            _file: file_claim,
+            device: device_claim,
+        })
     }
 }
 
 impl Drop for Device {
     fn drop(&mut self) {
         // SAFETY: Registered by new(). No file is open: each holds the module.
-        unsafe { bindings::misc_deregister(DEVICE.get()) };
+        unsafe { bindings::misc_deregister(self.device.get()) };
     }
 }
 

@@ -279,7 +279,7 @@ fn reported_states() {
         } else {
             state
         };
-        assert_eq!(state.reported(unhalted), expected);
+        assert_eq!(state.reported(|| unhalted), expected);
     }
 }
 

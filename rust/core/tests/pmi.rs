@@ -8,7 +8,7 @@
 use kvm_event_core::lvt::{self, Apic, Lvt};
 use kvm_event_core::pmi::{found_by_perf, record, Counter, Source};
 use kvm_event_core::request::{settle_counters, Request, Requests, Serve};
-use kvm_event_core::sync::Bits;
+use kvm_event_core::sync::{Bits, StatusBits};
 
 const BOTH: [bool; 2] = [false, true];
 const BUFFER: u64 = 1 << 62;
@@ -17,14 +17,14 @@ struct Pmc {
     index: u32,
     precise: bool,
     interrupts: bool,
-    status: Bits,
+    status: StatusBits,
     reprogram: Bits,
     requests: Bits,
 }
 
 impl Pmc {
     fn new(index: u32, precise: bool, interrupts: bool, status: u64, reprogram: u64) -> Self {
-        let (status, reprogram) = (Bits::new(status), Bits::new(reprogram));
+        let (status, reprogram) = (StatusBits::new(status), Bits::new(reprogram));
         Self {
             index,
             precise,
@@ -46,7 +46,7 @@ impl Counter for Pmc {
     fn interrupts(&self) -> bool {
         self.interrupts
     }
-    fn global_status(&self) -> &Bits {
+    fn global_status(&self) -> &StatusBits {
         &self.status
     }
     fn to_reprogram(&self) -> &Bits {
