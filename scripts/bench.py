@@ -69,7 +69,7 @@ def plan_lines(runs, rounds):
     lines = []
     for _ in range(rounds):
         for v in VARIANTS:
-            lines.append(f"load {v} bench")
+            lines.append(f"load {v}")
             lines += [f"test {r['program']} {r['seconds']} {a}" for r in runs for a in r["args"]]
             lines.append(f"unload {v}")
     return lines

@@ -225,7 +225,7 @@ class Plan(unittest.TestCase):
     def test_each_variant_in_turn(self):
         lines = bench.plan_lines([{"program": "p", "seconds": 9, "args": ["a 1"]}], 2)
         self.assertEqual(lines, [line for _ in range(2) for v in bench.VARIANTS for line in
-                                 (f"load {v} bench", "test p 9 a 1", f"unload {v}")])
+                                 (f"load {v}", "test p 9 a 1", f"unload {v}")])
 
 
 if __name__ == "__main__":

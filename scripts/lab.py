@@ -30,13 +30,19 @@ TROUBLE = re.compile(r"WARNING: |BUG: |\bOops\b|general protection fault|kernel 
 
 
 PIECES = ["nmi-request", "pmi", "kick", "service-order", "init-sipi"]
+PARAMETER = re.compile(r"kvm(-intel|-amd)?\.\w+=\S+")
+
+
+def known_lines():
+    rows = (row.split() for row in (PROJECT / "scripts/lines").read_text().splitlines())
+    return {row[0] for row in rows if row and not row[0].startswith("#")}
 
 
 class Manifest:
-    """What selftests/manifest says of one vendor: see there."""
+    """What selftests/manifest says of one vendor and kernel line: see there."""
 
-    def __init__(self, path, vendor):
-        self.ours, self.quick, self.chosen, self.seconds = {}, [], [], {}
+    def __init__(self, path, vendor, line):
+        self.ours, self.quick, self.chosen, self.seconds, self.loads = {}, [], [], {}, {}
         self.every = MACHINES[vendor].every
         self.left, self.broken, self.pieces, self.spared, self.bench = {}, {}, {}, {}, []
         slower = MACHINES[vendor].slower
@@ -47,10 +53,11 @@ class Manifest:
             if not words or words[0].startswith("#"):
                 continue
             verb, rest = words[0], words[1:]
-            verb, _, only = verb.partition("@")
-            if only and only not in MACHINES:
-                sys.exit(f"error: {path}:{n}: no such vendor: {only}")
-            if only not in ("", vendor):
+            verb, *only = verb.split("@")
+            unknown = {*only} - {*MACHINES} - known_lines()
+            if unknown:
+                sys.exit(f"error: {path}:{n}: no such vendor or kernel line: {' '.join(unknown)}")
+            if not {*only} <= {vendor, line}:
                 if verb == "our":
                     last = None
                 continue
@@ -65,6 +72,8 @@ class Manifest:
                 self.pieces.setdefault(rest[0], []).append((rest[1], rest[2]))
             elif verb in ("kernel", "check", "bench") and len(rest) == 1:
                 {"kernel": self.quick, "check": self.chosen, "bench": self.bench}[verb].append(rest[0])
+            elif verb == "load" and len(rest) > 1 and all(map(PARAMETER.fullmatch, rest[1:])):
+                self.loads[rest[0]] = rest[1:]
             elif verb == "seconds" and len(rest) == 2:
                 self.seconds[rest[0]] = int(rest[1]) * slower
             elif verb == "spare" and len(rest) > 2:
@@ -110,6 +119,13 @@ class Result:
         return "no reason given"
 
 
+def load(variant, parameters=()):
+    """The line of /plan that loads a variant. Rust's kick is to warn of what it should never see."""
+    if variant == "rust":
+        parameters = ["kvm.warn_requestless_kick=1", *parameters]
+    return " ".join(["load", variant, *parameters])
+
+
 def plan(manifest, mode, variants, built, slower):
     """The lines of /plan, and which (variant, test) it runs."""
     only = os.environ.get("TESTS", "").split()
@@ -131,10 +147,14 @@ def plan(manifest, mode, variants, built, slower):
         else:
             tests = [t for t in manifest.ours if (t, v) in of_pieces]
         tests = [t for t in tests if (t in only if only else (v, t) not in manifest.spared)]
-        if not tests:
-            continue
-        lines += [f"load {v}", *(f"test {t} {manifest.limit(t, slower)}" for t in tests), f"unload {v}"]
-        runs += [(v, t) for t in tests]
+        # All in one load, but for those that want other parameters.
+        loads = [((), [t for t in tests if t not in manifest.loads])]
+        loads += [(manifest.loads[t], [t]) for t in tests if t in manifest.loads]
+        for parameters, loaded in loads:
+            if loaded:
+                lines += [load(v, parameters), *(f"test {t} {manifest.limit(t, slower)}" for t in loaded),
+                          f"unload {v}"]
+                runs += [(v, t) for t in loaded]
     return lines, runs
 
 
@@ -360,11 +380,11 @@ def judge(report, manifest, run, runs, variants, built, label):
 def main():
     mode, line, kernel, directory = sys.argv[1], sys.argv[2], sys.argv[3], pathlib.Path(sys.argv[4])
     variants = {a.split("=")[0]: pathlib.Path(a.split("=")[1]) for a in sys.argv[5:]}
-    manifests = {v: Manifest(PROJECT / "selftests/manifest", v) for v in MACHINES}
+    manifests = {v: Manifest(PROJECT / "selftests/manifest", v, line) for v in MACHINES}
     of_bench = {t for m in manifests.values() for t in m.bench}
     built = sorted(t.name for t in (directory / "tests").iterdir() if t.suffix != ".ko" and t.name not in of_bench)
     if mode == "shell":
-        image = initramfs(directory, "amd", variants, [f"load {v}\nshell {v}" for v in variants], built)
+        image = initramfs(directory, "amd", variants, [f"{load(v)}\nshell {v}" for v in variants], built)
         os.execvp("qemu-system-x86_64", Qemu.command(kernel, image, "loglevel=4"))
 
     vendors = list(MACHINES) if os.environ.get("VENDOR", "both") == "both" else [os.environ["VENDOR"]]

@@ -18,6 +18,10 @@ our ours_test 10
 our@intel vmx_test 10
   fails before-y fixture.nested
 our@amd svm_test 10
+our@intel real_mode_test 10
+  fails@6.12 c fixture.old
+  fails@7.2 c fixture.new
+load@intel real_mode_test kvm-intel.unrestricted_guest=0 kvm.tdp_mmu=0
 piece kick ours_test before-x
 spare@intel c ours_test takes long
 piece@intel init-sipi vmx_test before-y
@@ -54,8 +58,8 @@ class Judge(unittest.TestCase):
         with tempfile.NamedTemporaryFile("w") as f:
             f.write(MANIFEST)
             f.flush()
-            self.manifest = lab.Manifest(f.name, "amd")
-            self.intel = lab.Manifest(f.name, "intel")
+            self.manifest = lab.Manifest(f.name, "amd", "6.12")
+            self.intel = lab.Manifest(f.name, "intel", "6.12")
         lab.OURS.update(self.manifest.ours, self.intel.ours)
         self.machine = lab.Run("/dev/null", "amd")
 
@@ -140,24 +144,28 @@ class Judge(unittest.TestCase):
             f.write("leave some_test\n")
             f.flush()
             with self.assertRaises(SystemExit):
-                lab.Manifest(f.name, "amd")
+                lab.Manifest(f.name, "amd", "6.12")
 
     def refused(self, text):
         with tempfile.NamedTemporaryFile("w") as f:
             f.write(text)
             f.flush()
             with self.assertRaises(SystemExit):
-                lab.Manifest(f.name, "amd")
+                lab.Manifest(f.name, "amd", "6.12")
 
     def test_manifest_refuses(self):
         self.refused("our@arm some_test 10\n")
+        self.refused("our@6.13 some_test 10\n")
         self.refused("our some_test\n")
+        self.refused("load some_test\n")
+        self.refused("load some_test enable_apicv=0\n")
+        self.refused("load some_test kvm-arm.enable_apicv=0\n")
         self.refused("piece kick some_test before-x\n")
         self.refused("our some_test 10\n  fails before-x a.b\npiece kitchen some_test before-x\n")
 
     def test_vendors(self):
         self.assertEqual(sorted(self.manifest.ours), ["ours_test", "svm_test"])
-        self.assertEqual(sorted(self.intel.ours), ["ours_test", "vmx_test"])
+        self.assertEqual(sorted(self.intel.ours), ["ours_test", "real_mode_test", "vmx_test"])
         self.assertEqual(self.manifest.quick, ["quick_test"])
         self.assertEqual(self.intel.quick, ["quick_test", "quick_vmx_test"])
         self.assertIn("strange_test", self.intel.broken)
@@ -169,6 +177,22 @@ class Judge(unittest.TestCase):
         self.assertEqual(self.manifest.ours["ours_test"], {"before-x": {"fixture.case"}})
         self.assertEqual(self.manifest.pieces, {"kick": [("ours_test", "before-x")]})
 
+    def test_lines(self):
+        self.assertEqual(self.intel.ours["real_mode_test"], {"c": {"fixture.old"}})
+
+    def test_loads(self):
+        """A test that wants other parameters has a load of its own; Rust's kick may warn in each."""
+        built, parameters = ["ours_test", "real_mode_test"], "kvm-intel.unrestricted_guest=0 kvm.tdp_mmu=0"
+        lines, runs = lab.plan(self.intel, "check", ["c", "rust"], built, 2)
+        self.assertEqual(lines, [
+            "load c", "test vmx_test 20", "unload c",
+            f"load c {parameters}", "test real_mode_test 20", "unload c",
+            "load rust kvm.warn_requestless_kick=1", "test ours_test 20", "test vmx_test 20", "unload rust",
+            f"load rust kvm.warn_requestless_kick=1 {parameters}", "test real_mode_test 20", "unload rust"])
+        self.assertEqual(runs, [("c", "vmx_test"), ("c", "real_mode_test"), ("rust", "ours_test"),
+                                ("rust", "vmx_test"), ("rust", "real_mode_test")])
+        self.assertNotIn("real_mode_test", self.manifest.loads)
+
     def test_plan(self):
         built = ["any_test", "other_test", "ours_test", "quick_test", "slow_test", "svm_test", "vmx_test"]
         _, runs = lab.plan(self.manifest, "run", ["rust", "c", "before-x", "before-y"], built, 1)
@@ -176,7 +200,8 @@ class Judge(unittest.TestCase):
                                 ("c", "ours_test"), ("before-x", "ours_test")])
         _, runs = lab.plan(self.intel, "check", ["rust", "before-x", "before-y"], built, 4)
         self.assertEqual(runs, [("rust", "ours_test"), ("rust", "vmx_test"), ("rust", "other_test"),
-                                ("rust", "quick_test"), ("before-x", "ours_test"), ("before-y", "vmx_test")])
+                                ("rust", "quick_test"), ("rust", "real_mode_test"), ("before-x", "ours_test"),
+                                ("before-y", "vmx_test")])
         _, runs = lab.plan(self.intel, "check", ["c"], built, 2)
         self.assertNotIn(("c", "ours_test"), runs)
         _, runs = lab.plan(self.manifest, "check", ["rust"], built, 1)

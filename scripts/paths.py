@@ -152,7 +152,7 @@ def follow(kernel, directory, out, variants, function, program):
     os.mkfifo(fifo)
     lines = []
     for v in variants:
-        lines += [f"load {v} bench", "symbols", f"test {name} 120 {args.replace(':', ' ')}", f"unload {v}"]
+        lines += [f"load {v}", "symbols", f"test {name} 120 {args.replace(':', ' ')}", f"unload {v}"]
     image = lab.initramfs(directory, "amd", variants, lines, {name}, place)
     Traced.fifo = fifo
     calls = Calls(function)

@@ -222,15 +222,15 @@ static inline void ap_add_code(struct kvm_vm *vm)
 	ivt[2 * NMI_VECTOR + 1] = (AP_NMI & ~0xff) >> 4;
 }
 
-/* A VM with a BSP that never runs and an AP with code at AP_START, in @mp_state. */
-static inline void ap_create(struct ap *ap, u32 mp_state)
+/* A VM with a BSP for @bsp_code, and an AP with code at AP_START, in @mp_state. */
+static inline struct kvm_vcpu *ap_create_beside(struct ap *ap, u32 mp_state, void *bsp_code)
 {
 	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_UNINITIALIZED };
 	struct kvm_lapic_state lapic;
 	struct kvm_vcpu *bsp;
 	struct kvm_vm *vm;
 
-	vm = vm_create_with_one_vcpu(&bsp, never_run);
+	vm = vm_create_with_one_vcpu(&bsp, bsp_code);
 	ap->vcpu = vm_vcpu_add(vm, 1, never_run);
 	ap_add_code(vm);
 	/* KVM finds a new vCPU's APIC by its ID only once that APIC's state was written. */
@@ -243,6 +243,13 @@ static inline void ap_create(struct ap *ap, u32 mp_state)
 		vcpu_ioctl(ap->vcpu, KVM_GET_MP_STATE, &state);
 		TEST_ASSERT(state.mp_state == mp_state, "after INIT: mp_state %d", state.mp_state);
 	}
+	return bsp;
+}
+
+/* The same with a BSP that never runs. */
+static inline void ap_create(struct ap *ap, u32 mp_state)
+{
+	ap_create_beside(ap, mp_state, never_run);
 }
 
 /* What the AP does on an SMI; an INIT leaves its SMBASE alone. */

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * An AP that waits for INIT or SIPI sleeps, whatever is queued for it: NMI and SMI are
- * blocked in that state. Upstream counts them as a reason to run: in UNINITIALIZED,
- * KVM_RUN returns -EAGAIN as fast as it is called; in INIT_RECEIVED its thread never
- * leaves the CPU.
+ * blocked in that state, and a paravirtual kick ends a HLT, not this wait. Upstream counts
+ * them as a reason to run: in UNINITIALIZED, KVM_RUN returns -EAGAIN as fast as it is
+ * called; in INIT_RECEIVED its thread never leaves the CPU.
  */
 #include "event_test.h"
 
 FIXTURE(wfs_nmi)
 {
 	struct ap ap;
+	struct kvm_vcpu *bsp;
 };
 
 FIXTURE_VARIANT(wfs_nmi)
@@ -27,9 +28,17 @@ FIXTURE_VARIANT_ADD(wfs_nmi, init_received)
 	.mp_state = KVM_MP_STATE_INIT_RECEIVED,
 };
 
+/* Kicks, as a paravirtual spinlock does when it is released, whenever the BSP is run. */
+static void guest_kicks(u32 apic_id)
+{
+	for (;;)
+		GUEST_SYNC(kvm_hypercall(KVM_HC_KICK_CPU, 0, apic_id, 0, 0));
+}
+
 FIXTURE_SETUP(wfs_nmi)
 {
-	ap_create(&self->ap, variant->mp_state);
+	self->bsp = ap_create_beside(&self->ap, variant->mp_state, guest_kicks);
+	vcpu_args_set(self->bsp, 1, self->ap.vcpu->id);
 	self->ap.ended = true;
 }
 
@@ -86,6 +95,46 @@ TEST_F(wfs_nmi, init_drops_it)
 	ap_start(&self->ap);
 	ap_send(&self->ap, MSI_DM_INIT);
 	usleep(100000);
+	EXPECT_SLEEPS(&self->ap);
+
+	ap_send(&self->ap, MSI_DM_STARTUP | AP_VECTOR);
+	EXPECT_PORTS(&self->ap, PORT_STARTED, PORT_LATER);
+}
+
+static void pv_kick(struct kvm_vcpu *bsp)
+{
+	struct ucall uc;
+
+	vcpu_run(bsp);
+	TEST_ASSERT(get_ucall(bsp, &uc) == UCALL_SYNC && !uc.args[1],
+		    "KVM_HC_KICK_CPU: ucall %d, result %ld", (int)uc.cmd, (long)uc.args[1]);
+}
+
+TEST_F(wfs_nmi, pv_kick)
+{
+	pv_kick(self->bsp);
+	ap_start(&self->ap);
+	EXPECT_SLEEPS(&self->ap);
+}
+
+TEST_F(wfs_nmi, pv_kick_while_asleep)
+{
+	ap_start(&self->ap);
+	usleep(50000);
+	pv_kick(self->bsp);
+	EXPECT_SLEEPS(&self->ap);
+
+	ap_send_init_sipi(&self->ap);
+	EXPECT_PORTS(&self->ap, PORT_STARTED, PORT_LATER);
+}
+
+/* The AP runs when it is kicked. An INIT leaves the kick alone. */
+TEST_F(wfs_nmi, pv_kick_before_init)
+{
+	EXPECT_STARTS_BY_INIT_SIPI(&self->ap);
+	pv_kick(self->bsp);
+	ap_send(&self->ap, MSI_DM_INIT);
+	ap_start(&self->ap);
 	EXPECT_SLEEPS(&self->ap);
 
 	ap_send(&self->ap, MSI_DM_STARTUP | AP_VECTOR);
