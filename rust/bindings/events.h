@@ -80,7 +80,6 @@ void svm_events_assert_owner(struct kvm_vcpu *vcpu);
 extern bool kvm_sipi_behind_init;
 extern bool kvm_warn_requestless_kick;
 void kvm_events_create_debugfs(struct kvm_vcpu *vcpu, struct dentry *parent);
-void kvm_events_kick(struct kvm_vcpu *vcpu);
 void kvm_events_warn_no_request(struct kvm_vcpu *vcpu);
 void kvm_events_clear_vnmi_pending(struct kvm_vcpu *vcpu);
 bool kvm_events_init_waits_for_gif(void);

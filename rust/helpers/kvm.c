@@ -29,12 +29,6 @@ void kvm_events_assert_owner(struct kvm_vcpu *vcpu)
 }
 #endif
 
-/* An inline function in later trees. */
-void kvm_events_kick(struct kvm_vcpu *vcpu)
-{
-	kvm_vcpu_kick(vcpu);
-}
-
 void kvm_events_warn_no_request(struct kvm_vcpu *vcpu)
 {
 	WARN_ONCE(1, "vCPU %d kicked itself with nothing requested\n", vcpu->vcpu_id);

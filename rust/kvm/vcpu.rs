@@ -22,7 +22,15 @@ impl Vcpu<'_> {
     #[inline(always)]
     pub(crate) fn kick(self) {
         // SAFETY: asks for a vCPU that lives, which is invariant 1 of `Vcpu`.
-        unsafe { bindings::kvm_events_kick(self.ptr()) }
+        #[cfg(not(linux_7))]
+        unsafe {
+            bindings::kvm_vcpu_kick(self.ptr())
+        }
+        // SAFETY: as above.
+        #[cfg(linux_7)]
+        unsafe {
+            bindings::__kvm_vcpu_kick(self.ptr(), false)
+        }
     }
 }
 
