@@ -4,6 +4,8 @@
 //!
 //! C declares them in `../bindings/events.h`. The C function that calls `rust_NAME()` is `NAME()`,
 //! unless the declaration says otherwise.
+//!
+//! A thread that has a vCPU loaded holds its mutex too, or is still creating it.
 
 use kernel::ffi::{c_int, c_void};
 
@@ -44,7 +46,7 @@ export! {
     ///
     /// # Safety
     ///
-    /// `vcpu` is a live vCPU, whose mutex the calling thread holds.
+    /// `vcpu` is a live vCPU, which the calling thread has loaded.
     #[inline(never)]
     fn rust_process_nmi(vcpu: *mut kvm_vcpu) {
         // SAFETY: the caller's promise.
@@ -66,7 +68,7 @@ export! {
     ///
     /// # Safety
     ///
-    /// `vcpu` is a live vCPU, whose mutex the calling thread holds; or it is being created.
+    /// `vcpu` is a live vCPU, which the calling thread has loaded; it may be one that is being created.
     fn rust_kvm_nmi_reset(vcpu: *mut kvm_vcpu) {
         // SAFETY: the caller's promise.
         nmi::reset(&mut unsafe { OwnVcpu::from_new(vcpu) })
@@ -76,7 +78,7 @@ export! {
     ///
     /// # Safety
     ///
-    /// `vcpu` is a live vCPU, whose mutex the calling thread holds.
+    /// `vcpu` is a live vCPU, which the calling thread has loaded.
     fn rust_kvm_nmi_has_event(vcpu: *mut kvm_vcpu) -> bool {
         // SAFETY: the caller's promise.
         nmi::has_event(&unsafe { OwnVcpu::from_raw(vcpu) })
@@ -138,7 +140,8 @@ export! {
     ///
     /// # Safety
     ///
-    /// `pmc` is the context of a perf event of KVM's that counts: a `struct kvm_pmc` of a live vCPU.
+    /// `pmc` is the context of a perf event of KVM's that counts: a `struct kvm_pmc` of a live vCPU,
+    /// whose thread perf interrupts, as pmc_reprogram_counter() makes events for that thread.
     fn rust_kvm_perf_overflow(pmc: *mut c_void) {
         // SAFETY: the caller's promise.
         pmi::found_by_perf(&unsafe { Pmc::from_raw(pmc.cast::<kvm_pmc>()) })
@@ -148,7 +151,7 @@ export! {
     ///
     /// # Safety
     ///
-    /// `pmc` is a counter of a live vCPU.
+    /// `pmc` is a counter of a live vCPU, whose thread this is, or interrupts.
     fn rust_kvm_pmc_overflow(pmc: *mut kvm_pmc, in_pmi: bool) {
         let source = if in_pmi { Source::Perf } else { Source::Emulation };
         // SAFETY: the caller's promise.

@@ -180,11 +180,11 @@ impl init_sipi::Vcpu for OwnVcpu<'_> {
         if self.shared().is_smm() {
             return Some(Blocker::Smm);
         }
-        // SAFETY: the pointer is valid, and this thread has the vCPU loaded.
+        // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         if !unsafe { vendor::apic_init_signal_blocked(self.ptr()) } {
             return None;
         }
-        // SAFETY: asks only of the processor.
+        // SAFETY: asks for nothing: looks at the processor.
         Some(if unsafe { bindings::kvm_events_init_waits_for_gif() } {
             Blocker::Gif
         } else {

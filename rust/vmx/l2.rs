@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A vCPU of VMX, and one with L2 active, as its own thread sees it.
+//! A vCPU of VMX with L2 active, as its own thread sees it.
 //!
 //! What is called of C here asks for a vCPU of VMX that its thread owns and has loaded, with L2
 //! active where it is about L2: the invariants of `OwnVcpu` and `VmxVcpu`.
@@ -15,28 +15,22 @@ use crate::event::vmx::{Exception, Exit, Sleeper, Vcpu};
 use crate::sync::{read_once, write_once};
 use crate::view::{own, store, OwnVcpu};
 
-/// A vCPU of VMX, whether L2 is active or not.
-///
-/// # Invariants
-///
-/// The vCPU is the first member of a `struct vcpu_vmx`, which lives as long.
-pub(crate) struct VmxOwner<'a>(OwnVcpu<'a>);
-
 /// A vCPU of VMX, with L2 active until the exit to L1 that ends the walk over its events.
 ///
 /// # Invariants
 ///
-/// 1. L2 is active when the view is made (C: is_guest_mode()), and until exit() or
-///    exit_with_exception(), after which the walk calls nothing that asks for it.
-/// 2. So `nested.cached_vmcs12` is L1's VMCS for L2, which enter_vmx_operation() allocates and
+/// 1. The vCPU is the first member of a `struct vcpu_vmx`, which lives as long.
+/// 2. L2 is active when the view is made (C: is_guest_mode()), and until exit() or
+///    exit_with_exception(), after which the walk calls nothing that asks for it. So
+///    `nested.cached_vmcs12` is L1's VMCS for L2, which enter_vmx_operation() allocates and
 ///    free_nested() frees, both on this thread; and the VMCS that is loaded is L2's.
-pub(crate) struct VmxVcpu<'a>(VmxOwner<'a>);
+pub(crate) struct VmxVcpu<'a>(OwnVcpu<'a>);
 
 /// A load of a field of `struct vcpu_vmx` that the vCPU's thread alone writes.
 macro_rules! vmx {
     ($vcpu:expr, $($field:tt)+) => {
-        // SAFETY: the invariant of `VmxOwner`: the field is there; invariant 1 of `OwnVcpu`: no
-        // other thread writes it meanwhile.
+        // SAFETY: by invariant 1 the field is there, and by invariant 1 of
+        // `OwnVcpu` no other thread writes it meanwhile.
         unsafe { addr_of!((*$vcpu.vmx()).$($field)+).read() }
     };
 }
@@ -50,15 +44,16 @@ macro_rules! vmcs12 {
     };
 }
 
-impl VmxOwner<'_> {
+impl VmxVcpu<'_> {
     /// The vCPU behind `ptr`.
     ///
     /// # Safety
     ///
-    /// As [`OwnVcpu::from_raw`]; and the vCPU is one that vmx_vcpu_create() made.
+    /// As [`OwnVcpu::from_raw`]; and the vCPU is one that vmx_vcpu_create() made, with L2 active.
     #[inline(always)]
     pub(crate) unsafe fn from_raw(ptr: *mut kvm_vcpu) -> Self {
-        // INVARIANT: this function's contract: kvm-intel.ko allocates its vCPUs as `vcpu_vmx`.
+        // INVARIANT: 1 and 2 are this function's contract: kvm-intel.ko allocates its vCPUs as
+        // `vcpu_vmx`, and nested VMX does with L2 active what 2 says.
         // SAFETY: this function's contract has that of the callee.
         Self(unsafe { OwnVcpu::from_raw(ptr) })
     }
@@ -73,36 +68,6 @@ impl VmxOwner<'_> {
     fn vmx(&self) -> *mut vcpu_vmx {
         const { assert!(core::mem::offset_of!(vcpu_vmx, vcpu) == 0) }
         self.ptr().cast()
-    }
-}
-
-impl<'a> VmxVcpu<'a> {
-    /// The vCPU behind `ptr`.
-    ///
-    /// # Safety
-    ///
-    /// As [`VmxOwner::from_raw`]; and L2 is active.
-    #[inline(always)]
-    pub(crate) unsafe fn from_raw(ptr: *mut kvm_vcpu) -> Self {
-        // INVARIANT: 1 is this function's contract; 2 is what nested VMX's C does with L2 active.
-        // SAFETY: this function's contract has that of the callee.
-        Self(unsafe { VmxOwner::from_raw(ptr) })
-    }
-
-    /// The vCPU, as any view of its owner's.
-    #[inline(always)]
-    fn own(&self) -> &OwnVcpu<'a> {
-        &self.0 .0
-    }
-
-    #[inline(always)]
-    fn ptr(&self) -> *mut kvm_vcpu {
-        self.0.ptr()
-    }
-
-    #[inline(always)]
-    fn vmx(&self) -> *mut vcpu_vmx {
-        self.0.vmx()
     }
 
     /// C: get_vmcs12().
@@ -130,7 +95,7 @@ impl Vcpu for VmxVcpu<'_> {
 
     #[inline(always)]
     fn pending(&self) -> Option<Pending<'_>> {
-        self.own().shared().pending()
+        self.0.shared().pending()
     }
 
     #[inline(always)]
@@ -138,26 +103,26 @@ impl Vcpu for VmxVcpu<'_> {
         #[cfg(not(linux_7))]
         let entry = vmx!(self, nested.nested_run_pending);
         #[cfg(linux_7)]
-        let entry = own!(self.own(), arch.nested_run_pending) != 0;
+        let entry = own!(self.0, arch.nested_run_pending) != 0;
         Unfinished {
             entry,
-            event: self.own().is_reinjecting(),
+            event: self.0.is_reinjecting(),
         }
     }
 
     #[inline(always)]
     fn waits_for_sipi(&self) -> bool {
-        self.own().shared().mp_state() == Some(MpState::InitReceived)
+        self.0.shared().mp_state() == Some(MpState::InitReceived)
     }
 
     #[inline(always)]
     fn exception_to_l1(&self) -> Option<Exception> {
-        exception(self.own().exception_vmexit())
+        exception(self.0.exception_vmexit())
     }
 
     #[inline(always)]
     fn exception_to_l2(&self) -> Option<Exception> {
-        exception(self.own().exception())
+        exception(self.0.exception())
     }
 
     #[inline(always)]
@@ -167,8 +132,8 @@ impl Vcpu for VmxVcpu<'_> {
 
     #[inline(always)]
     fn drop_monitor_trap(&mut self) {
-        // SAFETY: the invariant of `VmxOwner`: the field is there; invariant 1 of `OwnVcpu`: no
-        // other thread accesses it.
+        // SAFETY: by invariant 1 the field is there, and by invariant 1 of
+        // `OwnVcpu` no other thread accesses it.
         unsafe { addr_of_mut!((*self.vmx()).nested.mtf_pending).write(false) }
     }
 
@@ -177,20 +142,20 @@ impl Vcpu for VmxVcpu<'_> {
         if !self.pin_based(bindings::KVM_EVENTS_PIN_PREEMPTION_TIMER) {
             return false;
         }
-        // SAFETY: the invariant of `VmxOwner`: the field is there. Whole: the timer writes it, on
+        // SAFETY: by invariant 1 the field is there. Whole: the timer writes it, on
         // whatever CPU it runs out.
         unsafe { read_once(addr_of!((*self.vmx()).nested.preemption_timer_expired)) }
     }
 
     #[inline(always)]
     fn smi(&self) -> bool {
-        own!(self.own(), arch.smi_pending) && !self.own().shared().is_smm()
+        own!(self.0, arch.smi_pending) && !self.0.shared().is_smm()
     }
 
     #[inline(always)]
     fn nmi(&self) -> bool {
         // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
-        own!(self.own(), arch.nmi_pending) != 0 && unsafe { !bindings::vmx_nmi_blocked(self.ptr()) }
+        own!(self.0, arch.nmi_pending) != 0 && unsafe { !bindings::vmx_nmi_blocked(self.ptr()) }
     }
 
     #[inline(always)]
@@ -242,7 +207,7 @@ impl Vcpu for VmxVcpu<'_> {
 
     #[inline(always)]
     fn post(&mut self, vector: u8) {
-        // SAFETY: the invariant of `VmxOwner`: the field is there. Whole: a sender of posted
+        // SAFETY: by invariant 1 the field is there. Whole: a sender of posted
         // interrupts writes it too. The callee asks for a vCPU that is owned.
         unsafe {
             write_once(addr_of_mut!((*self.vmx()).nested.pi_pending), true);
@@ -252,12 +217,12 @@ impl Vcpu for VmxVcpu<'_> {
 
     #[inline(always)]
     fn count(&mut self, outcome: Outcome) {
-        self.0 .0.count(outcome)
+        self.0.count(outcome)
     }
 
     #[inline(always)]
     fn exit(&mut self, exit: Exit) {
-        // SAFETY: the vCPU is owned and loaded, and by invariant 1 L2 is active.
+        // SAFETY: the vCPU is owned and loaded, and by invariant 2 L2 is active.
         unsafe {
             bindings::vmx_events_vmexit(
                 self.ptr(),
@@ -270,7 +235,7 @@ impl Vcpu for VmxVcpu<'_> {
 
     #[inline(always)]
     fn exit_with_exception(&mut self) {
-        // SAFETY: L2 is active, by invariant 1. The walk has seen an exception that is pending for L1;
+        // SAFETY: L2 is active, by invariant 2. The walk has seen an exception that is pending for L1;
         // where there was none, the exit would be of vector 0, not unsound.
         unsafe { bindings::nested_vmx_inject_exception_vmexit(self.ptr()) }
     }
@@ -284,7 +249,7 @@ impl Vcpu for VmxVcpu<'_> {
     #[inline(always)]
     fn nmi_is_done(&mut self) {
         // Whole: debugfs shows it.
-        store!(&mut self.0 .0, arch.nmi_pending = 0);
+        store!(&mut self.0, arch.nmi_pending = 0);
         // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { bindings::vmx_set_nmi_mask(self.ptr(), true) }
     }
@@ -318,7 +283,7 @@ impl Sleeper for VmxVcpu<'_> {
             return None;
         }
         // SAFETY: the page is L1's virtual-APIC page, which nested VMX keeps mapped while L2 is
-        // active (invariant 1). The register is an aligned u32 within; L1 may write to it, as
+        // active (invariant 2). The register is an aligned u32 within; L1 may write to it, as
         // hardware does, whole.
         let register = unsafe {
             read_once(
