@@ -41,7 +41,7 @@ int rust_kvm_apic_local_deliver(struct kvm_lapic *apic, int lvt_type);
 void rust_kvm_pmu_settle(struct kvm_vcpu *vcpu);
 
 /* The kick. */
-bool rust_kvm_vcpu_kick_self(struct kvm_vcpu *vcpu, struct kvm_vcpu *running);
+void rust_kvm_vcpu_kick_self(struct kvm_vcpu *vcpu);
 int rust_kvm_arch_vcpu_should_kick(struct kvm_vcpu *vcpu);
 
 /* INIT and SIPI. */

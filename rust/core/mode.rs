@@ -130,7 +130,7 @@ pub trait Vcpu {
     fn warn_no_request(&self);
 }
 
-/// Kicks a vCPU that kicks itself; false if it is not the running one, and takes
+/// Kicks a vCPU that kicks itself; false if it is not the running one, which takes
 /// [`ModeWord::exit_guest`] and, if that returns true, an IPI (C: kvm_vcpu_kick()).
 #[inline(always)]
 pub fn kick_self<V: Vcpu>(vcpu: &V, pinned: &V::Pinned) -> bool {

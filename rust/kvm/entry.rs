@@ -114,16 +114,16 @@ export! {
         mp_state::wait_is_over(&unsafe { OwnVcpu::from_raw(vcpu) })
     }
 
-    /// Kicks the vCPU if it is the one that runs here, without an atomic; whether it is.
+    /// Kicks the vCPU that runs here, without an atomic (C: kvm_vcpu_kick(), __kvm_vcpu_kick()).
     ///
     /// # Safety
     ///
-    /// `vcpu` is a live vCPU; preemption is off, and `running` was read since then from this CPU's
-    /// kvm_running_vcpu.
-    fn rust_kvm_vcpu_kick_self(vcpu: *mut kvm_vcpu, running: *mut kvm_vcpu) -> bool {
-        // SAFETY: the caller's promise.
-        let (vcpu, this_cpu) = unsafe { (Vcpu::from_raw(vcpu), ThisCpu::new(running)) };
-        mode::kick_self(&vcpu, &this_cpu)
+    /// `vcpu` is a live vCPU; preemption is off, and since then this CPU's kvm_running_vcpu is
+    /// `vcpu`.
+    fn rust_kvm_vcpu_kick_self(vcpu: *mut kvm_vcpu) {
+        // SAFETY: this function's contract.
+        let (vcpu, this_cpu) = unsafe { (Vcpu::from_raw(vcpu), ThisCpu::new(vcpu)) };
+        mode::kick_self(&vcpu, &this_cpu);
     }
 
     /// Makes the mode EXITING_GUEST_MODE if it is IN_GUEST_MODE; whether it was. Any context.

@@ -25,7 +25,7 @@ impl ThisCpu {
     ///
     /// # Safety
     ///
-    /// Preemption stays off until the value is dropped; `running` was read since it was turned off.
+    /// Preemption stays off until the value is dropped, and `running` is this CPU's kvm_running_vcpu.
     #[inline(always)]
     pub(crate) unsafe fn new(running: *const kvm_vcpu) -> Self {
         // INVARIANT: the caller's promise.

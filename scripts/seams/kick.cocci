@@ -14,12 +14,12 @@ expression v;
 identifier l;
 position p;
 @@
--if (v == __this_cpu_read@p(kvm_running_vcpu)) {
--	...
--	goto l;
--}
-+if (rust_kvm_vcpu_kick_self(v, __this_cpu_read(kvm_running_vcpu)))
-+	goto l;
+ if (v == __this_cpu_read@p(kvm_running_vcpu)) {
+-	if (v->mode == IN_GUEST_MODE)
+-		WRITE_ONCE(v->mode, EXITING_GUEST_MODE);
++	rust_kvm_vcpu_kick_self(v);
+ 	goto l;
+ }
 
 @ kvm_arch_vcpu_should_kick @
 identifier v;
