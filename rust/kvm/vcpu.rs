@@ -212,7 +212,7 @@ impl init_sipi::Vcpu for OwnVcpu<'_> {
     /// C: kvm_set_mp_state() on 7.x, where entering RUNNABLE clears pv_unhalted.
     #[inline(always)]
     fn set_mp_state(&mut self, state: MpState) {
-        store!(self, arch.mp_state = state as _);
+        store!(self, arch.mp_state = state as i32);
         if cfg!(linux_7) && state == MpState::Runnable {
             // Whole: a sender of APIC_DM_REMRD writes it too.
             store!(self, arch.pv.pv_unhalted = false);
