@@ -409,19 +409,20 @@ struct Instructions(#[allow(dead_code)] Probe);
 
 impl Instructions {
     fn new() -> Result<Self> {
+        let count = |function| {
+            // SAFETY: Either function has a vCPU, which the handler doesn't look at; where it is the
+            // second one, COUNTS_BRANCHES says that there is another argument, which it does.
+            unsafe { Probe::new(&INSTRUCTION, function, on_instruction) }
+        };
         // 7.x; before that, one function counted instructions and branches.
-        // SAFETY: Either function has a vCPU, which the handler doesn't look at; where it is the
-        // second one, COUNTS_BRANCHES says that there is another argument, which it does.
-        let probe =
-            unsafe { Probe::new(&INSTRUCTION, c"kvm_pmu_instruction_retired", on_instruction) }
-                .or_else(|_| {
-                    COUNTS_BRANCHES.store(true, Ordering::Relaxed);
-                    // SAFETY: As above.
-                    unsafe { Probe::new(&INSTRUCTION, c"kvm_pmu_trigger_event", on_instruction) }
-                })
-                .inspect_err(|_| {
-                    pr_err!("load kvm.ko first, and its vendor module after this one\n")
-                })?;
+        let probe = count(c"kvm_pmu_instruction_retired")
+            .or_else(|_| {
+                COUNTS_BRANCHES.store(true, Ordering::Relaxed);
+                count(c"kvm_pmu_trigger_event")
+            })
+            .inspect_err(|_| {
+                pr_err!("load kvm.ko first, and its vendor module after this one\n")
+            })?;
         Ok(Self(probe))
     }
 }
