@@ -6,8 +6,8 @@
 #![allow(clippy::precedence, clippy::nonminimal_bool, clippy::type_complexity)]
 
 use kvm_event_core::init_sipi::{
-    accept, is_init, requested_state, restore, save, send_init, send_sipi, set_state,
-    unless_wait_blocked, Blocker, Init, Nested, Outcome, Pending, Refused, Saved, Sipi, Vcpu,
+    accept, is_init, kept_sipi, restore, send_init, send_sipi, set_state, Blocker, Init, Nested,
+    Outcome, Pending, Sipi, Vcpu,
 };
 use kvm_event_core::mp_state::MpState;
 use kvm_event_core::request::{Request, Requests};
@@ -28,7 +28,6 @@ const BLOCKERS: [Option<Blocker>; 4] = [
     Some(Blocker::Gif),
     Some(Blocker::Root),
 ];
-const BOTH: [bool; 2] = [false, true];
 
 struct Ap {
     apic: bool,
@@ -79,6 +78,24 @@ impl Ap {
     fn left(&self) -> (bool, bool) {
         let pending = Pending::new(&self.events, &self.vector);
         (pending.has_init(), pending.has_sipi())
+    }
+
+    /// Makes an INIT pending, and a SIPI, whatever came first.
+    fn set_left(&self, (init, sipi): (bool, bool)) {
+        self.events.store(u64::from(init) | u64::from(sipi) << 1);
+    }
+
+    /// KVM_GET_VCPU_EVENTS: whether an INIT is latched, which C saves, and the kept SIPI's vector.
+    fn save(&self) -> (bool, Option<u8>) {
+        (self.apic && self.left().0, kept_sipi(self))
+    }
+
+    /// KVM_SET_VCPU_EVENTS: C stores a valid vector first.
+    fn restore(&mut self, (latched_init, vector): (bool, Option<u8>)) {
+        if let Some(vector) = vector.filter(|_| self.apic) {
+            self.vector.store(vector.into());
+        }
+        restore(self, latched_init, vector.is_some());
     }
 }
 
@@ -242,85 +259,108 @@ fn senders() {
     assert_eq!(ap.pending().unwrap().take_sipi(), None, "once");
 }
 
+/// KVM_SET_MP_STATE: SIPI_RECEIVED is INIT_RECEIVED with a SIPI pending. C makes KVM_REQ_EVENT.
 #[test]
-fn every_requested_state() {
-    for (raw, apic) in (0..20).flat_map(|r| BOTH.map(|a| (r, a))) {
-        let mut ap = Ap::new(MpState::Runnable);
-        ap.apic = apic;
-        let known = [0, 1, 2, 3, 4, 9].contains(&raw);
-        let result = requested_state(&ap, raw);
-        assert_eq!(result.is_ok(), known && (apic || raw == 0), "{raw}");
-        let Ok(state) = result else { continue };
-        for (blocker, smi) in BLOCKERS.iter().flat_map(|&b| BOTH.map(move |s| (b, s))) {
-            ap.blocker = blocker;
-            let waits = matches!(raw, 2 | 4);
-            let refused = waits && (smi || blocker.is_some());
-            let expected = if refused { Err(Refused) } else { Ok(state) };
-            assert_eq!(unless_wait_blocked(&ap, state, smi), expected);
+fn every_state_that_is_set() {
+    for (state, from) in STATES.iter().flat_map(|&s| STATES.map(move |f| (s, f))) {
+        for flags in 0..8 {
+            let is = |bit: u32| flags & (1 << bit) != 0;
+            let (apic, before) = (is(0), (is(1), is(2)));
+            let mut ap = Ap::new(from);
+            ap.apic = apic;
+            ap.set_left(before);
+            ap.vector.store(0x9a);
+            set_state(&mut ap, state);
+            let sipi = state == MpState::SipiReceived;
+            let what = format!("{from:?} -> {state:?}, apic {apic}, before {before:?}");
+            let in_state = if sipi { MpState::InitReceived } else { state };
+            assert_eq!(ap.state, in_state, "{what}");
+            assert_eq!(ap.left(), (before.0, before.1 || sipi && apic), "{what}");
+            assert_eq!((ap.vector.load(), ap.requests.load()), (0x9a, 0), "{what}");
         }
-        ap.blocker = None;
-        set_state(&mut ap, state);
-        let in_state = if raw == 4 {
-            MpState::InitReceived
-        } else {
-            state
-        };
-        assert_eq!((ap.state, ap.left()), (in_state, (false, raw == 4)));
-        assert_eq!(ap.requests.load(), Request::Event.mask());
     }
 }
 
+/// A SIPI is saved only if it is kept: behind an INIT, where the operator wants it.
 #[test]
-fn reported_states() {
-    for (state, unhalted) in STATES.iter().flat_map(|&s| BOTH.map(move |u| (s, u))) {
-        let sleeps = matches!(state, MpState::Halted | MpState::ApResetHold);
-        let expected = if sleeps && unhalted {
-            MpState::Runnable
-        } else {
-            state
-        };
-        assert_eq!(state.reported(|| unhalted), expected);
+fn every_kept_sipi() {
+    for flags in 0..16 {
+        let is = |bit: u32| flags & (1 << bit) != 0;
+        let (apic, keeps, before) = (is(0), is(1), (is(2), is(3)));
+        for vector in 0..=u8::MAX {
+            let mut ap = Ap::new(MpState::Runnable);
+            (ap.apic, ap.keeps) = (apic, keeps);
+            ap.set_left(before);
+            ap.vector.store(vector.into());
+            let kept = apic && keeps && before == (true, true);
+            assert_eq!(kept_sipi(&ap), kept.then_some(vector), "{flags:04b}");
+            assert_eq!(ap.left(), before, "{flags:04b}: saving changes nothing");
+        }
     }
 }
 
-/// What one vCPU has is what the other gets; a SIPI only if it is kept, on both sides.
+/// Whatever userspace says, and whatever was pending before.
 #[test]
-fn every_save_and_restore() {
+fn every_restore() {
     for flags in 0..64 {
         let is = |bit: u32| flags & (1 << bit) != 0;
-        let (init, sipi, there, here) = (is(0), is(1), is(2), is(3));
-        let mut from = Ap::new(MpState::Runnable);
-        (from.keeps, from.apic) = (there, !is(4));
-        from.events.store(u64::from(init) | u64::from(sipi) << 1);
-        from.vector.store(0x9a);
-        let saved = save(&from);
-        let kept = from.apic && init && sipi && there;
-        let expected = Saved {
-            latched_init: Some(from.apic && init),
-            vector: kept.then_some(0x9a),
+        let (apic, keeps, before) = (is(0), is(1), (is(2), is(3)));
+        let (latched_init, vector_is_valid) = (is(4), is(5));
+        let mut ap = Ap::new(MpState::Runnable);
+        (ap.apic, ap.keeps) = (apic, keeps);
+        ap.set_left(before);
+        ap.vector.store(0x9a);
+        restore(&mut ap, latched_init, vector_is_valid);
+        let after = match (apic, latched_init) {
+            (false, _) => before,
+            (true, true) => (true, before.1 || keeps && vector_is_valid),
+            // The SIPI that was kept behind the INIT goes with it; any other is not the INIT's.
+            (true, false) => (false, before.1 && !(before.0 && keeps)),
         };
-        assert_eq!(saved, expected);
+        let what = format!(
+            "apic {apic} keeps {keeps} before {before:?} init {latched_init} valid {vector_is_valid}"
+        );
+        assert_eq!(ap.left(), after, "{what}");
+        assert_eq!((ap.vector.load(), ap.requests.load()), (0x9a, 0), "{what}");
+    }
+}
 
+/// From one vCPU to another: the INIT arrives, and a SIPI only if both of them keep it.
+#[test]
+fn every_save_and_restore() {
+    for flags in 0..256 {
+        let is = |bit: u32| flags & (1 << bit) != 0;
+        let (sent, there, here, before) = ((is(0), is(1)), is(2), is(3), (is(4), is(5)));
+        let mut from = Ap::new(MpState::Runnable);
+        (from.keeps, from.apic) = (there, is(6));
+        from.set_left(sent);
+        from.vector.store(0x9a);
         let mut to = Ap::new(MpState::Runnable);
-        to.keeps = here;
-        // Something that was there before.
-        to.events.store(if is(5) { 3 } else { 0 });
-        restore(&mut to, saved);
-        let stays = is(5) && !(here && !(from.apic && init));
-        assert_eq!(
-            to.left(),
-            (from.apic && init, kept && here || stays),
-            "{flags:06b}"
-        );
-        if kept {
-            assert_eq!(to.vector.load(), 0x9a);
+        (to.keeps, to.apic) = (here, is(7));
+        to.set_left(before);
+        to.vector.store(0x10);
+
+        let saved = from.save();
+        to.restore(saved);
+        let init = from.apic && sent.0;
+        let kept = init && sent.1 && there;
+        assert_eq!(saved, (init, kept.then_some(0x9a)), "{flags:08b}");
+        // A SIPI that was pending before, and that is not the dropped INIT's.
+        let stays = before.1 && (init || !(before.0 && here));
+        let after = if to.apic {
+            (init, kept && here || stays)
+        } else {
+            before
+        };
+        assert_eq!(to.left(), after, "{flags:08b}");
+        let vector = if kept && to.apic { 0x9a } else { 0x10 };
+        assert_eq!(to.vector.load(), vector, "{flags:08b}");
+
+        // Between two fresh vCPUs with APICs, both of which keep SIPIs, it arrives as it was.
+        if from.apic && to.apic && there && here && before == (false, false) && sent.0 {
+            assert_eq!(to.left(), sent, "{flags:08b}");
+            assert_eq!(to.save(), saved, "{flags:08b}");
         }
-        restore(&mut to, Saved::default());
-        assert_eq!(
-            to.left(),
-            (from.apic && init, kept && here || stays),
-            "no flag: left alone"
-        );
     }
 }
 
@@ -379,7 +419,7 @@ proptest! {
                     let mut to = Ap::new(ap.state);
                     (to.keeps, to.blocker, to.resets) = (keeps, ap.blocker, ap.resets);
                     to.starts = ap.starts.clone();
-                    restore(&mut to, save(&ap));
+                    to.restore(ap.save());
                     if !(init && keeps) { sipi = None; }
                     ap = to;
                 }

@@ -8,10 +8,10 @@
 
 mod common;
 
-use common::{Shared, Vcpu};
+use common::{kick, Shared, Vcpu};
 use kvm_event_core::init_sipi::{send_init, send_sipi, Pending};
-use kvm_event_core::mode::{Mode, ModeWord};
-use kvm_event_core::nmi::{collect, reset, restore, Saved};
+use kvm_event_core::mode::{self, kick_self, Mode, ModeWord};
+use kvm_event_core::nmi::{collect, has_event, replace, reset};
 use kvm_event_core::request::{Request, Requests};
 use kvm_event_core::sync::{Bits, Full, Word};
 use loom::sync::atomic::{fence, Ordering::SeqCst};
@@ -20,7 +20,8 @@ use loom::thread;
 
 fn check(f: impl Fn() + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
+    // Every interleaving, whatever LOOM_MAX_PREEMPTIONS says.
+    model.preemption_bound = None;
     model.check(f);
 }
 
@@ -31,7 +32,10 @@ fn sender(shared: &Arc<Shared>) -> thread::JoinHandle<()> {
 
 /// A queue that is not empty has its request: or a vCPU would sleep on an NMI.
 fn assert_requested(shared: &Shared) {
-    assert!(shared.count() == 0 || shared.made(Request::Nmi));
+    assert!(
+        shared.count() == 0 || shared.made(Request::Nmi),
+        "an NMI without its request"
+    );
 }
 
 #[test]
@@ -49,6 +53,58 @@ fn two_senders_one_vcpu() {
             collect(&mut vcpu);
         }
         assert_eq!(vcpu.pending, 2);
+    });
+}
+
+/// A sender that is stopped between its two steps: the next sender makes the request for both NMIs,
+/// whether or not the vCPU collects an earlier NMI meanwhile.
+#[test]
+fn a_stopped_sender_holds_up_no_other() {
+    for earlier in [0, 1] {
+        check(move || {
+            let request = if earlier == 0 { 0 } else { Request::Nmi.mask() };
+            let shared = Arc::new(Shared::new(earlier, request));
+            let senders = {
+                let shared = shared.clone();
+                thread::spawn(move || {
+                    // The first sender raises the count, and is stopped.
+                    shared.queued.fetch_add(1, Full);
+                    shared.queue().push();
+                })
+            };
+            let mut vcpu = Vcpu::new(&shared);
+            if shared.requests().take(Request::Nmi) {
+                collect(&mut vcpu);
+            }
+            senders.join().unwrap();
+            assert_requested(&shared);
+            assert!(has_event(&vcpu), "the vCPU sleeps on an NMI");
+            if shared.requests().take(Request::Nmi) {
+                collect(&mut vcpu);
+            }
+            assert_eq!((shared.count(), vcpu.pending), (0, 2));
+        });
+    }
+}
+
+/// The same, while the vCPU's thread drops what is queued (INIT), and with the other sender on a CPU of
+/// its own: all that may be left without a request is the NMI of the sender that is stopped.
+#[test]
+fn a_stopped_sender_beside_a_reset() {
+    check(|| {
+        let shared = Arc::new(Shared::new(1, Request::Nmi.mask()));
+        let stopped = {
+            let shared = shared.clone();
+            thread::spawn(move || shared.queued.fetch_add(1, Full))
+        };
+        let sender = sender(&shared);
+        reset(&mut Vcpu::new(&shared));
+        stopped.join().unwrap();
+        sender.join().unwrap();
+        assert!(
+            shared.count() <= 1 || shared.made(Request::Nmi),
+            "an NMI without its request"
+        );
     });
 }
 
@@ -78,35 +134,29 @@ fn reset_never_leaves_an_nmi_without_its_request() {
     });
 }
 
-/// KVM_SET_VCPU_EVENTS while somebody sends.
+/// KVM_SET_VCPU_EVENTS while a sender sends. C collects without taking the request, which may have been
+/// taken before.
 #[test]
-fn restore_never_leaves_an_nmi_without_its_request() {
-    for pending in [0, 1] {
+fn replace_never_leaves_an_nmi_without_its_request() {
+    for (count, take) in [(0, false), (0, true), (1, false), (1, true)] {
         check(move || {
             let shared = Arc::new(Shared::new(1, Request::Nmi.mask()));
             let sender = sender(&shared);
             let mut vcpu = Vcpu::new(&shared);
-            if shared.requests().take(Request::Nmi) {
-                collect(&mut vcpu);
+            if take {
+                shared.requests().take(Request::Nmi);
             }
-            restore(
-                &mut vcpu,
-                Saved {
-                    injected: false,
-                    pending,
-                    masked: false,
-                },
-                true,
-            );
+            collect(&mut vcpu);
+            replace(&mut vcpu, count);
             sender.join().unwrap();
             assert_requested(&shared);
         });
     }
 }
 
-/// The same as reset, with the counts dropped first, as it must not be: the check above sees it.
+/// A reset that empties the queue before it drops the request: assert_requested() sees that.
 #[test]
-#[should_panic]
+#[should_panic(expected = "an NMI without its request")]
 fn reset_in_the_other_order_loses_one() {
     check(|| {
         let shared = Arc::new(Shared::new(1, Request::Nmi.mask()));
@@ -118,10 +168,41 @@ fn reset_in_the_other_order_loses_one() {
     });
 }
 
-/// A vCPU that is about to enter the guest, and whoever makes it look.
+/// A vCPU that is about to enter the guest, and is kicked.
 struct Entering {
     mode: Word,
     requests: Bits,
+}
+
+/// A thread that kicks a vCPU, with preemption off.
+struct Kicker {
+    has_it_loaded: bool,
+}
+
+const OTHER_THREAD: Kicker = Kicker {
+    has_it_loaded: false,
+};
+const OWN_THREAD: Kicker = Kicker {
+    has_it_loaded: true,
+};
+
+impl mode::Vcpu for Entering {
+    type Pinned = Kicker;
+    fn is_running_here(&self, kicker: &Kicker) -> bool {
+        kicker.has_it_loaded
+    }
+    fn mode(&self) -> ModeWord<'_> {
+        ModeWord::new(&self.mode)
+    }
+    fn has_request(&self) -> bool {
+        Requests::new(&self.requests).any()
+    }
+    fn wants_request(&self) -> bool {
+        false
+    }
+    fn warn_no_request(&self) {
+        unreachable!()
+    }
 }
 
 impl Entering {
@@ -132,10 +213,12 @@ impl Entering {
         }
     }
 
-    /// C: vcpu_enter_guest(). Whether it enters; then it has not seen the request.
-    fn enters(&self) -> bool {
+    /// C: vcpu_enter_guest(), with `interrupt` between the new mode and the last check. Whether the
+    /// vCPU enters; then it has not seen the request.
+    fn enters(&self, interrupt: impl FnOnce()) -> bool {
         self.mode.store(Mode::InGuest as u32);
         fence(SeqCst);
+        interrupt();
         let enters = self.requests.load() == 0 && self.mode.load() == Mode::InGuest as u32;
         if !enters {
             self.mode.store(Mode::OutsideGuest as u32);
@@ -152,18 +235,18 @@ fn kicked_while_entering(kick: fn(&Entering) -> bool) {
             let vcpu = vcpu.clone();
             thread::spawn(move || kick(&vcpu))
         };
-        let entered = vcpu.enters();
+        let entered = vcpu.enters(|| {});
         let ipi = kicker.join().unwrap();
-        assert!(!entered || ipi, "in the guest, and nobody told it");
+        assert!(!entered || ipi, "in the guest with a request, and no IPI");
     });
 }
 
-/// Whoever enters with a request unseen is sent an IPI.
+/// A vCPU that enters with a request unseen is sent an IPI.
 #[test]
 fn kick_and_entry() {
     kicked_while_entering(|vcpu| {
         vcpu.requests.set(Request::Event.mask());
-        ModeWord::new(&vcpu.mode).exit_guest()
+        kick(vcpu, &OTHER_THREAD)
     });
 }
 
@@ -172,13 +255,13 @@ fn kick_and_entry() {
 fn kick_with_its_barrier_alone() {
     kicked_while_entering(|vcpu| {
         vcpu.requests.store(Request::Event.mask());
-        ModeWord::new(&vcpu.mode).exit_guest()
+        kick(vcpu, &OTHER_THREAD)
     });
 }
 
 /// And without any barrier the request is lost.
 #[test]
-#[should_panic(expected = "in the guest, and nobody told it")]
+#[should_panic(expected = "in the guest with a request, and no IPI")]
 fn kick_without_its_barrier() {
     kicked_while_entering(|vcpu| {
         vcpu.requests.store(Request::Event.mask());
@@ -187,19 +270,61 @@ fn kick_without_its_barrier() {
     });
 }
 
-/// A kick of oneself, by a plain store, beside one by another: both mean EXITING.
+/// An interrupt on the vCPU's own CPU kicks it, by a plain store, while another thread kicks it too: the
+/// store may overwrite the other kick's EXITING_GUEST_MODE alone, and the vCPU does not enter.
 #[test]
-fn own_store_beside_an_exchange() {
+fn own_kick_beside_another() {
     check(|| {
-        let mode = Arc::new(Word::new(Mode::InGuest as u32));
+        let vcpu = Arc::new(Entering::new());
         let kicker = {
-            let mode = mode.clone();
-            thread::spawn(move || ModeWord::new(&mode).exit_guest())
+            let vcpu = vcpu.clone();
+            thread::spawn(move || kick(&*vcpu, &OTHER_THREAD))
         };
-        mode.store(Mode::ExitingGuest as u32);
+        let mut own = None;
+        let entered = vcpu.enters(|| {
+            let kicked = kick_self(&*vcpu, &OWN_THREAD);
+            own = Some((kicked, Mode::from_raw(vcpu.mode.load())));
+        });
+        // After the join: loom aborts the process if the model panics before.
         let _ipi = kicker.join().unwrap();
-        assert_eq!(ModeWord::new(&mode).load(), Some(Mode::ExitingGuest));
+        assert_eq!(own, Some((true, Some(Mode::ExitingGuest))));
+        assert!(!entered, "in the guest in spite of a kick");
     });
+}
+
+/// A vCPU that leaves the guest while `kick` kicks it: the kick must not change the next mode.
+fn kicked_while_leaving(kick: fn(&Entering) -> bool) {
+    check(move || {
+        let vcpu = Arc::new(Entering::new());
+        let (outside, in_guest) = (Mode::OutsideGuest as u32, Mode::InGuest as u32);
+        vcpu.mode.store(in_guest);
+        let kicker = {
+            let vcpu = vcpu.clone();
+            thread::spawn(move || kick(&vcpu))
+        };
+        // C stores OUTSIDE_GUEST_MODE. By a plain store loom would not know whether the other thread's
+        // exchange came before.
+        let kicked = vcpu.mode.cmpxchg(in_guest, outside) != in_guest;
+        if kicked {
+            vcpu.mode.cmpxchg(Mode::ExitingGuest as u32, outside);
+        }
+        let ipi = kicker.join().unwrap();
+        assert_eq!(vcpu.mode.load(), outside, "a kick changed the next mode");
+        assert_eq!(ipi, kicked);
+    });
+}
+
+/// A kick changes IN_GUEST_MODE only, and sends an IPI if and only if it did.
+#[test]
+fn kick_and_exit() {
+    kicked_while_leaving(|vcpu| kick(vcpu, &OTHER_THREAD));
+}
+
+/// The plain store is for the vCPU's own thread alone.
+#[test]
+#[should_panic(expected = "a kick changed the next mode")]
+fn own_kick_by_another_thread() {
+    kicked_while_leaving(|vcpu| kick(vcpu, &OWN_THREAD));
 }
 
 struct Apic {

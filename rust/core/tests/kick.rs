@@ -1,60 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kick, over all that it asks (semantics: KVM's Documentation/virt/kvm/vcpu-requests.rst).
+//! The kick, over all inputs (semantics: KVM's Documentation/virt/kvm/vcpu-requests.rst).
 #![cfg(not(loom))]
-// Conditions read as the rule does.
-#![allow(clippy::precedence, clippy::nonminimal_bool, clippy::type_complexity)]
+
+mod common;
 
 use std::cell::Cell;
 
-use kvm_event_core::mode::{kick, Kick, Mode, ModeWord, Vcpu};
+use common::kick;
+use kvm_event_core::mode::{kick_self, Mode, ModeWord, Vcpu};
 use kvm_event_core::sync::Word;
 
+/// A vCPU, as one kick of it sees it.
+#[derive(Debug)]
 struct Kicked {
-    asleep: bool,
     here: bool,
     mode: Word,
-    cpu: i32,
     request: bool,
     wants_request: bool,
-    warned: Cell<bool>,
-    exchanged: Cell<bool>,
-    /// Preemption is off so many times.
-    off: Cell<i32>,
+    warnings: Cell<u32>,
 }
 
-struct Off<'a>(&'a Cell<i32>);
+/// Preemption is off.
+struct Pinned;
 
-impl Drop for Off<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
-impl Vcpu for &'static Kicked {
-    type Pinned = Off<'static>;
-    fn wake_up(&self) -> bool {
-        assert_eq!(self.off.get(), 0, "a wake may schedule");
-        self.asleep
-    }
-    fn pin(&self) -> Off<'static> {
-        self.off.set(self.off.get() + 1);
-        Off(&self.off)
-    }
-    fn is_running_here(&self, _: &Off<'static>) -> bool {
-        assert_eq!(self.off.get(), 1);
+impl Vcpu for Kicked {
+    type Pinned = Pinned;
+    fn is_running_here(&self, _: &Pinned) -> bool {
         self.here
     }
     fn mode(&self) -> ModeWord<'_> {
         ModeWord::new(&self.mode)
-    }
-    fn exit_guest(&self) -> bool {
-        self.exchanged.set(true);
-        self.mode().exit_guest()
-    }
-    fn last_cpu(&self) -> i32 {
-        assert_eq!(self.off.get(), 1);
-        self.cpu
     }
     fn has_request(&self) -> bool {
         self.request
@@ -63,7 +39,7 @@ impl Vcpu for &'static Kicked {
         self.wants_request
     }
     fn warn_no_request(&self) {
-        self.warned.set(true);
+        self.warnings.set(self.warnings.get() + 1);
     }
 }
 
@@ -73,55 +49,64 @@ const MODES: [Mode; 4] = [
     Mode::ExitingGuest,
     Mode::ReadingShadowPageTables,
 ];
-const BOTH: [bool; 2] = [false, true];
 
-#[test]
-fn every_kick() {
+/// A value that is no mode, too.
+const RAW_MODES: [u32; 5] = [0, 1, 2, 3, 7];
+const IN_GUEST: u32 = 1;
+const EXITING: u32 = 2;
+
+/// Calls `test` with a vCPU for each combination of inputs, and that combination.
+fn for_all_inputs(test: impl Fn(&Kicked, u32)) {
     let mut seen = 0;
-    for (asleep, here, mode) in BOTH.iter().flat_map(|&a| {
-        BOTH.iter()
-            .flat_map(move |&h| MODES.map(move |m| (a, h, m)))
-    }) {
-        for (cpu, request, wants_request) in [-1, 3]
-            .iter()
-            .flat_map(|&c| BOTH.iter().flat_map(move |&r| BOTH.map(move |w| (c, r, w))))
-        {
-            let vcpu: &'static Kicked = Box::leak(Box::new(Kicked {
-                asleep,
-                here,
-                mode: Word::new(mode as u32),
-                cpu,
-                request,
-                wants_request,
-                warned: Cell::new(false),
-                exchanged: Cell::new(false),
-                off: Cell::new(0),
-            }));
-            let ipi = match kick(&vcpu) {
-                Kick::Done => None,
-                Kick::Ipi(cpu, _off) => {
-                    assert_eq!(vcpu.off.get(), 1, "preemption is off until the IPI is sent");
-                    Some(cpu)
-                }
+    for raw in RAW_MODES {
+        for flags in 0..8 {
+            let is = |bit: u32| flags & (1 << bit) != 0;
+            let vcpu = Kicked {
+                here: is(0),
+                mode: Word::new(raw),
+                request: is(1),
+                wants_request: is(2),
+                warnings: Cell::new(0),
             };
-            let what = (asleep, here, mode, cpu, request, wants_request);
-            let in_guest = mode == Mode::InGuest && !asleep;
-            let told = here && in_guest && wants_request && !request;
-            assert_eq!(vcpu.off.get(), 0, "{what:?}");
-            assert_eq!(vcpu.warned.get(), told, "{what:?}");
-            // Whoever sleeps is woken and no more; oneself is never an atomic, nor an IPI.
-            assert_eq!(vcpu.exchanged.get(), !asleep && !here, "{what:?}");
-            assert_eq!(ipi, (in_guest && !here).then_some(cpu), "{what:?}");
-            let after = if in_guest && !told {
-                Mode::ExitingGuest
-            } else {
-                mode
-            };
-            assert_eq!(ModeWord::new(&vcpu.mode).load(), Some(after), "{what:?}");
+            test(&vcpu, raw);
             seen += 1;
         }
     }
-    assert_eq!(seen, 2 * 2 * 4 * 2 * 2 * 2);
+    assert_eq!(seen, 5 * 2 * 2 * 2);
+}
+
+/// The thread that has the vCPU loaded makes IN_GUEST_MODE EXITING_GUEST_MODE and nothing else;
+/// nor that, if KVM wants a request and there is none: then KVM warns.
+#[test]
+fn every_kick_of_oneself() {
+    for_all_inputs(|vcpu, raw| {
+        let kicked = kick_self(vcpu, &Pinned);
+        assert_eq!(kicked, vcpu.here, "{vcpu:?}");
+        let in_guest = vcpu.here && raw == IN_GUEST;
+        let warned = in_guest && vcpu.wants_request && !vcpu.request;
+        assert_eq!(vcpu.warnings.get(), u32::from(warned), "{vcpu:?}");
+        let after = if in_guest && !warned { EXITING } else { raw };
+        assert_eq!(vcpu.mode.load(), after, "from {raw}: {vcpu:?}");
+    });
+}
+
+/// Another thread's kick changes the mode and sends an IPI exactly if the vCPU is in the guest; a
+/// vCPU that kicks itself never gets an IPI.
+#[test]
+fn every_kick() {
+    for_all_inputs(|vcpu, raw| {
+        let ipi = kick(vcpu, &Pinned);
+        assert_eq!(ipi, !vcpu.here && raw == IN_GUEST, "from {raw}: {vcpu:?}");
+        if !vcpu.here {
+            assert_eq!(vcpu.warnings.get(), 0, "{vcpu:?}");
+            let after = if raw == IN_GUEST { EXITING } else { raw };
+            assert_eq!(vcpu.mode.load(), after, "from {raw}: {vcpu:?}");
+        }
+        // One IPI is enough. After a warning the mode still is IN_GUEST_MODE, so that the next
+        // kick from elsewhere reaches the vCPU.
+        let again = vcpu.mode().exit_guest();
+        assert_eq!(again, vcpu.warnings.get() == 1, "from {raw}: {vcpu:?}");
+    });
 }
 
 #[test]

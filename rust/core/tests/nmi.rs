@@ -7,7 +7,7 @@
 mod common;
 
 use common::{Shared, Vcpu};
-use kvm_event_core::nmi::{collect, has_event, reset, restore, save, Saved};
+use kvm_event_core::nmi::{collect, has_event, replace, reset};
 use kvm_event_core::request::Request;
 use proptest::prelude::*;
 
@@ -66,14 +66,16 @@ fn collect_keeps_what_a_processor_keeps() {
     }
 }
 
+/// Whatever the count was: one sender that has raised it may not have made the request yet.
 #[test]
-fn requested_only_on_the_way_from_empty() {
-    for queued in [0, 1, 2, 254, 255] {
-        let shared = Shared::new(queued, 0);
-        shared.queue().push();
-        assert_eq!(shared.count(), queued + 1);
-        assert_eq!(shared.made(Request::Nmi), queued == 0);
-        assert!(!shared.made(Request::Event));
+fn push_leaves_a_request() {
+    for queued in [0, 1, 2, 254, 255, -1] {
+        for before in [0, Request::Nmi.mask(), Request::Smi.mask(), 1 << 40] {
+            let shared = Shared::new(queued, before);
+            shared.queue().push();
+            assert_eq!(shared.count(), queued + 1);
+            assert_eq!(shared.requests.load(), before | Request::Nmi.mask());
+        }
     }
 }
 
@@ -94,63 +96,30 @@ fn an_nmi_keeps_awake_if_it_can_be_delivered() {
     }
 }
 
-/// KVM_SET_VCPU_EVENTS: the count is userspace's, the request is there if and only if it is not 0,
-/// and what hardware held is forgotten with the rest. Without the flag, all of that is kept.
+/// KVM_SET_VCPU_EVENTS: the count is userspace's, the request is made if and only if it is not 0, and
+/// the NMI that hardware held is dropped with the rest. The rest of the state is C's to set.
 #[test]
-fn restore_requests_if_and_only_if_pending() {
+fn replace_requests_if_and_only_if_pending() {
     for count in 0..=u8::MAX {
-        for (injected, masked, held, _) in ROOM {
-            for valid in BOOLS {
-                let shared = Shared::new(0, 0);
+        for (masked, injected, held, _) in ROOM {
+            for pending in [0, 1, 2] {
+                let others = Request::Event.mask() | (1 << 40);
+                let shared = Shared::new(0, others);
                 let mut vcpu = Vcpu {
                     vnmi: true,
                     held,
-                    pending: 1,
+                    pending,
+                    injected,
+                    masked,
                     ..Vcpu::new(&shared)
                 };
-                restore(
-                    &mut vcpu,
-                    Saved {
-                        injected,
-                        pending: count,
-                        masked,
-                    },
-                    valid,
-                );
+                replace(&mut vcpu, count);
+                assert_eq!((vcpu.pending, vcpu.held), (0, false));
                 assert_eq!((vcpu.injected, vcpu.masked), (injected, masked));
-                if valid {
-                    assert_eq!((vcpu.pending, vcpu.held), (0, false));
-                    assert_eq!(shared.count(), i32::from(count));
-                    assert_eq!(shared.made(Request::Nmi), count != 0);
-                } else {
-                    assert_eq!((vcpu.pending, vcpu.held), (1, held));
-                    assert_eq!(shared.count(), 0);
-                    assert!(!shared.made(Request::Nmi));
-                }
+                assert_eq!(shared.count(), i32::from(count));
+                let request = if count != 0 { Request::Nmi.mask() } else { 0 };
+                assert_eq!(shared.requests.load(), others | request);
             }
-        }
-    }
-}
-
-#[test]
-fn save_counts_what_hardware_holds() {
-    for (injected, masked, held, room) in ROOM {
-        for pending in 0..=room {
-            let shared = Shared::new(0, 0);
-            let vcpu = Vcpu {
-                vnmi: true,
-                held,
-                injected,
-                masked,
-                pending,
-                ..Vcpu::new(&shared)
-            };
-            let expected = Saved {
-                injected,
-                masked,
-                pending: pending as u8 + u8::from(held),
-            };
-            assert_eq!(save(&vcpu), expected);
         }
     }
 }
@@ -240,12 +209,12 @@ proptest! {
                 Step::Iret => vcpu.masked = false,
                 Step::Migrate => {
                     collect(&mut vcpu);
-                    let saved = save(&vcpu);
                     let before = kept(&vcpu);
-                    let mut other = Vcpu { vnmi, ..Vcpu::new(&shared) };
-                    restore(&mut other, saved, true);
-                    vcpu = other;
-                    prop_assert_eq!(shared.count() as u64, before);
+                    // C saves and sets what is injected and masked.
+                    let (injected, masked) = (vcpu.injected, vcpu.masked);
+                    vcpu = Vcpu { vnmi, injected, masked, ..Vcpu::new(&shared) };
+                    replace(&mut vcpu, before as u8);
+                    prop_assert_eq!((shared.count() as u64, kept(&vcpu)), (before, 0));
                 }
                 Step::Reset => {
                     reset(&mut vcpu);
@@ -255,8 +224,7 @@ proptest! {
                 }
                 Step::SetPending(count) => {
                     collect(&mut vcpu);
-                    let state = Saved { pending: count, ..save(&vcpu) };
-                    restore(&mut vcpu, state, true);
+                    replace(&mut vcpu, count);
                     sent = delivered + u64::from(count);
                 }
             }

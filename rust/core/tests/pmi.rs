@@ -7,7 +7,7 @@
 
 use kvm_event_core::lvt::{self, Apic, Lvt};
 use kvm_event_core::pmi::{found_by_perf, record, Counter, Source};
-use kvm_event_core::request::{settle_counters, Request, Requests, Serve};
+use kvm_event_core::request::{Request, Requests, Serve};
 use kvm_event_core::sync::{Bits, StatusBits};
 
 const BOTH: [bool; 2] = [false, true];
@@ -141,19 +141,6 @@ fn one_pmi_for_many_overflows() {
     kvm_event_core::request::serve(&mut vcpu);
     kvm_event_core::request::serve(&mut vcpu);
     assert_eq!((vcpu.1, vcpu.2), (1, 1));
-}
-
-/// A vCPU that is about to sleep looks at its counters, and leaves the PMI to be served.
-#[test]
-fn counters_are_settled_before_sleep() {
-    for requests in [0, Request::Pmu.mask(), Request::Pmi.mask(), !0] {
-        let bits = Bits::new(requests);
-        let mut vcpu = OnePmi(&bits, 0, 0);
-        settle_counters(&mut vcpu);
-        assert_eq!(vcpu.1 != 0, requests & Request::Pmu.mask() != 0);
-        assert_eq!(vcpu.2, 0);
-        assert_eq!(bits.load(), requests & !Request::Pmu.mask());
-    }
 }
 
 struct Lapic {

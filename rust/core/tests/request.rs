@@ -8,7 +8,7 @@ mod common;
 
 use common::Shared;
 use kvm_event_core::mp_state::{wait_is_over, MpState, Waiter};
-use kvm_event_core::request::{serve, Request, Requests, Serve};
+use kvm_event_core::request::{serve, settle_counters, Request, Requests, Serve};
 
 /// By SDM vol. 3, "Local Vector Table" and "Performance Monitoring Interrupt": a counter that
 /// overflowed asks for a PMI; a PMI is whatever LVTPC's delivery mode says.
@@ -94,6 +94,43 @@ fn one_pass_serves_all_that_it_makes() {
                 others,
                 "another's request was dropped"
             );
+        }
+    }
+}
+
+/// Before a vCPU sleeps in HLT: without a request to reprogram counters, nothing is served. With it,
+/// first the counters are, then a PMI that was requested or that the counters make; nothing else is,
+/// and whatever else is requested, or made, stays requested.
+#[test]
+fn settling_serves_counters_then_their_pmi() {
+    let (pmu, pmi) = (Request::Pmu.mask(), Request::Pmi.mask());
+    for first in 0..16 {
+        for choice in 0..1 << 4 {
+            let makes = [
+                mask_of(MAKES[0].1, choice),
+                mask_of(MAKES[1].1, choice >> 1),
+                0,
+                0,
+            ];
+            let requests = mask_of(&MAKES.map(|(r, _)| r), first) | (1 << 3) | (1 << 40);
+            let (mut served, mut left) = (vec![], requests);
+            if left & pmu != 0 {
+                served.push(Request::Pmu);
+                left = left & !pmu | makes[0];
+                if left & pmi != 0 {
+                    served.push(Request::Pmi);
+                    left = left & !pmi | makes[1];
+                }
+            }
+            let shared = Shared::new(0, requests);
+            let mut vcpu = Recorder {
+                shared: &shared,
+                makes: &makes,
+                served: vec![],
+            };
+            settle_counters(&mut vcpu);
+            assert_eq!(vcpu.served, served, "{requests:#x} {makes:x?}");
+            assert_eq!(shared.requests.load(), left, "{requests:#x} {makes:x?}");
         }
     }
 }

@@ -3,9 +3,15 @@
 //! A whole vCPU, as far as the decisions ask.
 #![allow(dead_code)]
 
+use kvm_event_core::mode;
 use kvm_event_core::nmi::{self, Queue};
 use kvm_event_core::request::{Request, Requests};
 use kvm_event_core::sync::{Atomic, Bits, Relaxed};
+
+/// kvm_vcpu_kick() without the wake-up, as C composes it; whether it sends an IPI.
+pub fn kick<V: mode::Vcpu>(vcpu: &V, pinned: &V::Pinned) -> bool {
+    !mode::kick_self(vcpu, pinned) && vcpu.mode().exit_guest()
+}
 
 /// What any context may touch.
 pub struct Shared {
@@ -78,14 +84,11 @@ impl nmi::Vcpu for Vcpu<'_> {
     fn is_injected(&self) -> bool {
         self.injected
     }
-    fn set_injected(&mut self, injected: bool) {
-        self.injected = injected;
+    fn clear_injected(&mut self) {
+        self.injected = false;
     }
     fn is_masked(&self) -> bool {
         self.masked
-    }
-    fn set_masked(&mut self, masked: bool) {
-        self.masked = masked;
     }
     fn is_held(&self) -> bool {
         self.held
