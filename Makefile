@@ -3,8 +3,8 @@
 
 KERNEL ?= 6.12
 LINES := $(shell sed '/^\#/d' scripts/lines | awk '{print $$1}' | sort -uV)
-# make check takes every line, unless one was asked for.
-CHECK_LINES := $(if $(KDIR),$(KERNEL),$(if $(filter command line environment,$(origin KERNEL)),$(KERNEL),$(LINES)))
+# make check also takes every line.
+CHECK_LINES := $(if $(filter all,$(KERNEL)),$(if $(KDIR),$(firstword $(LINES)),$(LINES)),$(KERNEL))
 
 export VENDOR ?= both
 .DEFAULT_GOAL := help
@@ -23,7 +23,7 @@ help:
 	@echo '  self-test  what must be refused is: wrong trees, seams that do not fit, Rust that can panic, other prototypes'
 	@echo '  clean      remove what this clone built; distclean: the caches too'
 	@echo 'Variables:'
-	@echo '  KERNEL=$(KERNEL)     which kernel line: one of $(LINES) (check: all, unless given)'
+	@echo '  KERNEL=$(KERNEL)     which kernel line: one of $(LINES); make check KERNEL=all: every one'
 	@echo '  KDIR=tree       your own kernel tree in place of the one fetched; it is never written to'
 	@echo '  VENDOR=both     run and check: amd (QEMU), intel (Bochs), or both'
 	@echo '  TESTS="a b"     run and check: only these selftests'

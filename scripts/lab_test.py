@@ -4,6 +4,7 @@
 
 import contextlib
 import io
+import itertools
 import pathlib
 import sys
 import tempfile
@@ -206,6 +207,30 @@ class Judge(unittest.TestCase):
         self.assertNotIn(("c", "ours_test"), runs)
         _, runs = lab.plan(self.manifest, "check", ["rust"], built, 1)
         self.assertEqual([t for _, t in runs], ["ours_test", "svm_test", "any_test", "other_test", "quick_test"])
+
+    def test_shares(self):
+        """Every test of every variant is in one boot, whichever there are."""
+        variants = ["c", "rust", "before-x", "before-y"]
+        self.assertEqual([s[:2] for s in lab.shares(["rust"], 1)], [("rust", ["rust"])])
+        for manifest, n in itertools.product((self.manifest, self.intel), (1, 2, 3)):
+            for mode in ("run", "check"):
+                whole = lab.plan(manifest, mode, variants, ["any_test", "quick_test"], 1)[1]
+                parts = [lab.plan(manifest, mode, vs, ["any_test", "quick_test"], 1, part)[1]
+                         for _, vs, part in lab.shares(variants, n)]
+                self.assertEqual(sorted(sum(parts, [])), sorted(whole))
+
+    def test_boots_of_a_vendor(self):
+        """What one boot saw, and what another did not reach, are the vendor's together."""
+        self.boot("rust", "ours_test", 0)
+        other = lab.Run("/dev/null", "amd")
+        other.errors.append("the machine printed nothing")
+        self.machine.ended, other.ended = self.machine.started + 1, self.machine.started + 5
+        together = lab.Boots([(self.machine, [("rust", "ours_test")]), (other, [("c", "ours_test")]), (None, [])])
+        report = lab.Report()
+        with contextlib.redirect_stdout(io.StringIO()):
+            lab.judge(report, self.manifest, together, ["rust", "c"], [], "6.12 amd")
+        self.assertEqual((report.passed, report.failed), (1, 2))
+        self.assertEqual(round(together.took), 5)
 
     def test_hang(self):
         machine = Silent([b"@@ loaded rust\n@@ begin ours_test\nlast word\n"], ends=False)

@@ -28,9 +28,10 @@ key() {
 
 # step WHAT LOG REMEDY CMD... - runs CMD with its output in LOG, and says what is
 # going on and for how long. When CMD fails: the log's last lines, then one error
-# line that names the log and the remedy.
+# line that names the log and the remedy. In the environment, STEP=3/8 is the step's number,
+# which goes up with each; STEP_BESIDE is set where another step shows its progress.
 step() {
-	local what=$1 log=$2 remedy=$3 t0=$SECONDS pid rc=0 tick=0
+	local what=${STEP:+[$STEP] }$1 log=$2 remedy=$3 t0=$SECONDS pid rc=0 tick=0
 	shift 3
 	mkdir -p "$(dirname "$log")"
 	# In a process group of its own, which goes when this script is told to.
@@ -42,7 +43,9 @@ step() {
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.5
 		tick=$((tick + 1))
-		if [ -t 2 ]; then
+		if [ -n "${STEP_BESIDE:-}" ]; then
+			continue
+		elif [ -t 2 ]; then
 			printf '\r  %-58s %4d s' "$what" $((SECONDS - t0)) >&2
 		elif [ $((tick % 120)) = 0 ]; then
 			say "  $what ... $((SECONDS - t0)) s so far"
@@ -53,6 +56,7 @@ step() {
 	[ -t 2 ] && printf '\r' >&2
 	if [ $rc = 0 ]; then
 		printf '  %-58s %4d s\n' "$what" $((SECONDS - t0)) >&2
+		[ -z "${STEP:-}" ] || STEP=$((${STEP%/*} + 1))/${STEP#*/}
 		return 0
 	fi
 	printf '  %-58s failed after %d s\n' "$what" $((SECONDS - t0)) >&2
@@ -110,12 +114,13 @@ enter() {
 		--ro-bind "$top" /project --bind "$build" /project/build \
 		--setenv PATH /usr/lib/llvm-19/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 		--setenv HOME /tmp --setenv LC_ALL C.UTF-8 --unsetenv MAKEFLAGS --unsetenv MAKELEVEL \
-		--unsetenv RUSTUP_TOOLCHAIN --unsetenv CARGO_HOME --unsetenv RUSTUP_HOME --unsetenv MFLAGS \
+		--unsetenv RUSTUP_TOOLCHAIN --unsetenv CARGO_HOME --unsetenv RUSTUP_HOME --unsetenv MFLAGS --unsetenv XDG_CACHE_HOME \
 		"${opts[@]}" -- "$@" 8>&-
 }
 
 # in_kernel SRC OUT [bwrap options] -- CMD... - runs CMD in a kernel tree and its output
-# folder. ccache and fixed build ids make a build that was done before a quick one.
+# folder. ccache and fixed build ids make a build that was done before a quick one; by the
+# dependencies that the compiler writes, it needs no preprocessor for one that was not.
 in_kernel() {
 	local src=$1 out=$2 opts=()
 	shift 2
@@ -124,7 +129,7 @@ in_kernel() {
 	mkdir -p "$cache/ccache"
 	enter --ro-bind "$src" /kernel/src --bind "$out" /kernel/out "${opts[@]}" \
 		--bind "$cache/ccache" /kernel/ccache --setenv CCACHE_DIR /kernel/ccache \
-		--setenv KBUILD_BUILD_TIMESTAMP "Thu Jan  1 00:00:00 UTC 1970" \
+		--setenv CCACHE_DEPEND 1 --setenv KBUILD_BUILD_TIMESTAMP "Thu Jan  1 00:00:00 UTC 1970" \
 		--setenv KBUILD_BUILD_USER kvm --setenv KBUILD_BUILD_HOST lab \
 		--chdir /kernel/src -- "$@"
 }

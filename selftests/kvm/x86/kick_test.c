@@ -304,6 +304,10 @@ FIXTURE_VARIANT_ADD(timer, tsc_deadline_past)
 
 FIXTURE_SETUP(timer)
 {
+	struct sched_param first = { .sched_priority = 1 };
+
+	/* A timer that finds another thread in the vCPU's place has to kick it atomically. */
+	TEST_ASSERT(!sched_setscheduler(0, SCHED_FIFO, &first), "sched_setscheduler");
 	self->vcpu = create_guest(guest_timer);
 	vcpu_set_cpuid_feature(self->vcpu, X86_FEATURE_TSC_DEADLINE_TIMER);
 	timer_mode = variant->mode;
