@@ -8,7 +8,7 @@ CHECK_LINES := $(if $(filter all,$(KERNEL)),$(if $(KDIR),$(firstword $(LINES)),$
 
 export VENDOR ?= both
 .DEFAULT_GOAL := help
-.PHONY: help run check shell bench integrate accept lint core-test self-test clean distclean
+.PHONY: help run check shell bench integrate accept lint core-test self-test matrix clean distclean
 
 help:
 	@echo 'KVM x86 event delivery in Rust. Targets:'
@@ -21,6 +21,7 @@ help:
 	@echo '  core-test  cargo test over rust/core (also its interleavings, by loom)'
 	@echo '  lint       rustfmt, clippy, checkpatch, sparse, shellcheck'
 	@echo '  self-test  what must be refused is: wrong trees, seams that do not fit, Rust that can panic, other prototypes'
+	@echo '  matrix     every configuration: built, and loaded where that is the question; a table (Documentation/lab.rst)'
 	@echo '  clean      remove what this clone built; distclean: the caches too'
 	@echo 'Variables:'
 	@echo '  KERNEL=$(KERNEL)     which kernel line: one of $(LINES); make check KERNEL=all: every one'
@@ -29,6 +30,7 @@ help:
 	@echo '  TESTS="a b"     run and check: only these selftests'
 	@echo '  BASE=old.json   bench: show the change against an earlier bench.json, fail on a regression'
 	@echo '  ROUNDS=3 ONLY="5 7"  bench: how many rounds; only these measures (Documentation/bench.rst)'
+	@echo '  ROWS="a b"      matrix: only these rows of scripts/matrix.rows'
 	@echo '  JOBS=n          how many jobs a build has (default: a job a processor)'
 	@echo '  XDG_CACHE_HOME  where caches live (default ~/.cache), in kvm-events-rs'
 
@@ -52,6 +54,9 @@ core-test:
 
 lint self-test:
 	@scripts/$@ '$(KERNEL)' '$(KDIR)'
+
+matrix:
+	@scripts/matrix '$(KERNEL)' '$(KDIR)' $(ROWS)
 
 clean:
 	@rm -rf build
