@@ -10,6 +10,8 @@
  * with IRQs off, between a VM-Exit and the next VM-Enter: only a kick keeps it from being
  * late there. (So it is on SVM where the CPU saves the next RIP, which the lab's doesn't.)
  */
+#include <sys/resource.h>
+
 #include "event_test.h"
 #include "event_trace.h"
 #include "apic.h"
@@ -304,10 +306,6 @@ FIXTURE_VARIANT_ADD(timer, tsc_deadline_past)
 
 FIXTURE_SETUP(timer)
 {
-	struct sched_param first = { .sched_priority = 1 };
-
-	/* A timer that finds another thread in the vCPU's place has to kick it atomically. */
-	TEST_ASSERT(!sched_setscheduler(0, SCHED_FIFO, &first), "sched_setscheduler");
 	self->vcpu = create_guest(guest_timer);
 	vcpu_set_cpuid_feature(self->vcpu, X86_FEATURE_TSC_DEADLINE_TIMER);
 	timer_mode = variant->mode;
@@ -322,19 +320,36 @@ FIXTURE_TEARDOWN(timer)
 	kvm_vm_free(self->vcpu->vm);
 }
 
-/* The timer's interrupt finds the vCPU's own thread below it: that too is a self-kick. */
+/* How often this thread has left its CPU to another thread. */
+static long switches(void)
+{
+	struct rusage usage;
+
+	TEST_ASSERT(!getrusage(RUSAGE_THREAD, &usage), "getrusage");
+	return usage.ru_nvcsw + usage.ru_nivcsw;
+}
+
+/*
+ * The timer's interrupt finds the vCPU's own thread below it: that too is a self-kick. A timer that
+ * finds another thread in the vCPU thread's place has to kick it atomically: at most one for each
+ * time that the vCPU thread left its CPU.
+ */
 TEST_F(timer, is_seen)
 {
 	struct kicks k = {};
+	long left;
 
 	if (can_count)
 		count_kicks(&k, cpus[0]);
+	left = switches();
 	run_guest(self->vcpu);
+	left = switches() - left;
 	if (can_count)
 		counted_kicks(&k);
-	TH_LOG("%ld interrupts, %d kicks, %d of them atomic", seen, k.kicks, k.atomic);
+	TH_LOG("%ld interrupts, %d kicks, %d of them atomic, %ld switches to other threads", seen, k.kicks,
+	       k.atomic, left);
 	EXPECT_EQ(TIMERS, seen);
-	EXPECT_EQ(0, k.atomic);
+	EXPECT_LE(k.atomic, left);
 }
 
 /* A vCPU that other threads kick, and what they share with its guest. */
