@@ -16,7 +16,7 @@ help:
 	@echo '  check      every test: rust/core on the host, lints, the build, and the lab on pristine C, on Rust and on the defects'
 	@echo '  shell      the same machine, modules loaded, a shell on its serial line; selftests in /t'
 	@echo '  bench      the defects put back, pristine C and Rust side by side: a table, build/bench/bench.json and bench.html'
-	@echo '  integrate  KDIR=tree OUT=folder: a copy of the tree with event delivery in Rust, for make LLVM=1'
+	@echo '  integrate  KDIR=tree OUT=folder: a copy of the tree with CONFIG_KVM_X86_EVENTS_RUST, off by default'
 	@echo '  accept     KDIR=tree or KERNEL=line: the C that Rust stands for was read in that tree, and Rust follows it'
 	@echo '  core-test  cargo test over rust/core (also its interleavings, by loom)'
 	@echo '  lint       rustfmt, clippy, checkpatch, sparse, shellcheck'
