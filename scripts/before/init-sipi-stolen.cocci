@@ -1,6 +1,12 @@
-// Seed 5's own defect: what is pending is a snapshot, and all of it is cleared in the end. A
-// SIPI that is sent after the snapshot was taken is stolen.
+// Seed 5's own defect: KVM takes a snapshot of what is pending, and clears all of it in the end. A
+// SIPI that arrives after the snapshot is stolen. The delay makes the window so wide that a sender
+// meets it on a busy host too.
 // file: arch/x86/kvm/lapic.c
+
+@ delay @
+@@
+ #include "x86.h"
++#include <linux/delay.h>
 
 @ declare @
 identifier v, a;
@@ -29,4 +35,5 @@ position p;
 @@
 -if (test_and_clear_bit(KVM_APIC_SIPI@p, &a->pending_events)) S
 +if (test_bit(KVM_APIC_SIPI, &pending)) S
++udelay(100);
 +WRITE_ONCE(a->pending_events, 0);
