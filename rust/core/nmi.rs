@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! NMIs on their way to a vCPU: a request if, and only if, there is one to collect.
+//! NMIs on their way to a vCPU: no request without an NMI that was queued for it.
 //!
 //! An NMI is in one of three places: *queued* by any context, *pending* on the vCPU's thread, or
 //! *held* as pending by hardware (AMD vNMI; APM vol. 2, "NMI Virtualization"). Senders and the
@@ -9,20 +9,17 @@
 //! ```text
 //!     any context (Queue::push)            the vCPU's thread
 //!     -------------------------            -----------------
-//!     queued += 1, was it 0?               take KVM_REQ_NMI
-//!     yes: make KVM_REQ_NMI                queued = 0, what was it?  (collect)
+//!     queued += 1                          take KVM_REQ_NMI
+//!     make KVM_REQ_NMI                     queued = 0, what was it?  (collect)
 //!     kick
 //! ```
 //!
-//! All four are locked operations. A non-zero old count means that the queue has not been emptied
-//! since a sender raised it from zero; the collection which that sender's request causes is still to
-//! come, and takes this NMI too. A sender that finds neither an empty queue nor a request makes the
-//! request as well: the first sender may not run for long.
+//! All four are locked operations.
 
 use super::request::{Request, Requests};
 use super::sync::{Atomic, Full};
 
-/// Evidence that the queue is not empty: what it takes to make `KVM_REQ_NMI`.
+/// Evidence that an NMI was queued: what it takes to make `KVM_REQ_NMI`.
 ///
 /// Nothing outside this module can construct it.
 pub struct Arrived(());
@@ -50,10 +47,9 @@ impl<'a> Queue<'a> {
     /// Queues one NMI, from any context (C: kvm_inject_nmi()). The caller kicks.
     #[inline(always)]
     pub fn push(&self) {
-        if self.count.fetch_add(1, Full) == 0 || !self.requests.is_made(Request::Nmi) {
-            // INVARIANT: this sender has raised the count.
-            self.requests.make_nmi(Arrived(()));
-        }
+        self.count.fetch_add(1, Full);
+        // INVARIANT: this sender has raised the count.
+        self.requests.make_nmi(Arrived(()));
     }
 
     /// Makes `count` the number of queued NMIs, as userspace wants it.

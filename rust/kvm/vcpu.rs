@@ -21,13 +21,13 @@ impl Vcpu<'_> {
     /// Makes the vCPU look at its requests.
     #[inline(always)]
     pub(crate) fn kick(self) {
-        // SAFETY: asks for a vCPU that lives, which is invariant 1 of `Vcpu`.
         #[cfg(not(linux_7))]
+        // SAFETY: asks for a vCPU that lives, which is invariant 1 of `Vcpu`.
         unsafe {
             bindings::kvm_vcpu_kick(self.ptr())
         }
-        // SAFETY: as above.
         #[cfg(linux_7)]
+        // SAFETY: asks for a vCPU that lives, which is invariant 1 of `Vcpu`.
         unsafe {
             bindings::__kvm_vcpu_kick(self.ptr(), false)
         }

@@ -179,10 +179,11 @@ fn overflow_in_irq() {
 /// An NMI; returns how many reasons for one this handler knew.
 unsafe extern "C" fn in_nmi(_kind: u32, _: *mut bindings::pt_regs) -> c_int {
     let cpu = this_cpu();
+    let Some(told) = TOLD.get(cpu) else {
+        return 0;
+    };
     // SAFETY: An NMI handler stays on its CPU, and nothing runs there beside it.
-    TOLD.get(cpu)
-        .is_some_and(|told| unsafe { told.overflow(cpu, Context::Nmi) })
-        .into()
+    unsafe { told.overflow(cpu, Context::Nmi) }.into()
 }
 
 /// Sends `cpu` an NMI.
