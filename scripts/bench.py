@@ -152,10 +152,13 @@ def problems(results, measures, absent, line):
         what = f"{measure}, {vendor}: Rust {number(row['rust'])}, at most {number(most)} {m['unit']}"
         if bound == "c":
             what += f" ({row['rust'] - row['c']:+.0f})"
-        if "because" in m and line.startswith(m.get("because_on", "")):
-            known.append(f"{what}: {m['because']}")
-        else:
+        reasons = [k for k in m.get("known", []) if line.startswith(k.get("on", ""))]
+        if not reasons:
             bad.append(what)
+        elif row["rust"] - most > max(k["most"] for k in reasons):
+            bad.append(f"{what}: more than the +{max(k['most'] for k in reasons)} that is known")
+        else:
+            known.append(f"{what}: {reasons[0]['why']}")
     return bad, known
 
 

@@ -23,7 +23,7 @@ args = ["all"]
 seconds = 9
 """
 for _id, _number, _unit, _more in [("way.short", 7, "instructions", 'bound = "c"'),
-                                   ("way.long", 7, "instructions", 'bound = "c"\nbecause = "a call & a <return>"'),
+                                   ("way.long", 7, "instructions", 'bound = "c"\nknown = [{most = 9, why = "a call & a <return>"}]'),
                                    ("way.grows", 6, "instructions", 'bound = "c"'),
                                    ("kick.locked", 5, "locked", "bound = 0"), ("share", 1, "% of alone", ""),
                                    ("size", 9, "bytes", "")]:

@@ -18,7 +18,7 @@ MEASURES = {
     "cost": {"id": "cost", "number": 7, "title": "A cost", "unit": "instructions", "text": "It costs.", "bound": "c",
              "margin": 0.5},
     "paid": {"id": "paid", "number": 6, "title": "A cost with a reason", "unit": "instructions", "text": "Why.",
-             "bound": "c", "margin": 0.5, "because": "a call that C has inlined"},
+             "bound": "c", "margin": 0.5, "known": [{"most": 3, "why": "a call that C has inlined"}]},
     "rate": {"id": "rate", "number": 1, "title": "A <rate>", "unit": "per second", "text": "How often.", "bound": 0,
              "margin": 30},
     "work": {"id": "work", "number": 1, "title": "Work", "unit": "%", "text": "How much.", "margin": 30,
@@ -53,8 +53,15 @@ class Rules(unittest.TestCase):
         self.samples["cost", "amd"]["rust"] = [101.0]
         self.assertIn("cost, amd: Rust 101, at most 100 instructions (+1)", self.problems()[0])
 
+    def test_a_reason_explains_no_more_than_it_says(self):
+        self.samples["paid", "amd"]["rust"] = [13.0]
+        self.assertEqual(self.problems()[0], [])
+        self.samples["paid", "amd"]["rust"] = [14.0]
+        self.assertEqual(self.problems(), (["paid, amd: Rust 14, at most 10 instructions (+4): more than the +3 that is known"],
+                                           []))
+
     def test_a_reason_of_another_line_is_none(self):
-        with unittest.mock.patch.dict(MEASURES["paid"], because_on="7."):
+        with unittest.mock.patch.dict(MEASURES["paid"], known=[{"on": "7.", "most": 3, "why": "a call"}]):
             self.assertEqual(len(self.problems()[0]), 1)
             self.assertEqual(bench.problems(self.results(), MEASURES, set(), "7.2")[0], [])
 
