@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""lab.py run|check|shell LINE KERNEL DIR NAME=MODULES... - boots the test kernel on the emulated machines.
+"""lab.py run|check|deep|shell LINE KERNEL DIR NAME=MODULES... - boots the test kernel on the emulated machines.
 
-DIR holds tests/, the variants' modules (c, rust, before-*) and gets the initramfs, logs and
-results. run: our tests and a few of the kernel's, on Rust, and the tests of the five pieces on
-pristine C and on the defects. check: every test on pristine C and on Rust, compared, and ours on
-each defect put back. VENDOR in the environment: amd, intel, or both. Prints a line a test, what
-each piece's tests saw, then 'N passed, N failed, N skipped'. Runs in the sysroot.
+DIR holds tests/, the variants' modules (c, fixed, fixed-*, rust, before-*) and gets the initramfs, logs
+and results. run: our tests and a few of the kernel's, on Rust; the tests of the five pieces on pristine C
+and on the defects; the tests of upstream's faults on pristine C and on C with all fixes. check: every test
+on pristine C, on fixed C and on Rust, compared, and ours on each defect put back. deep: our tests on C with
+each fix alone. VENDOR in the environment: amd, intel, or both. Prints a line a test, what each piece's and
+each fault's tests saw, then 'N passed, N failed, N skipped'. Runs in the sysroot.
 """
 
 import concurrent.futures
@@ -30,6 +31,7 @@ TROUBLE = re.compile(r"WARNING: |BUG: |\bOops\b|general protection fault|kernel 
                      r"INFO: (task|rcu)|KASAN|UBSAN|unable to handle|Call Trace:")
 
 
+WHOLE = ("rust", "fixed", "c")  # no defect, and every fix or none
 PIECES = ["nmi-request", "pmi", "kick", "service-order", "init-sipi"]
 PARAMETER = re.compile(r"kvm(-intel|-amd)?\.\w+=\S+")
 
@@ -46,6 +48,7 @@ class Manifest:
         self.ours, self.quick, self.chosen, self.seconds, self.loads = {}, [], [], {}, {}
         self.every = MACHINES[vendor].every
         self.left, self.broken, self.pieces, self.spared, self.bench = {}, {}, {}, {}, []
+        self.faults = {}  # by name: {test: cases that fail on pristine C}
         slower = MACHINES[vendor].slower
         last = None
 
@@ -69,6 +72,8 @@ class Manifest:
                 # Of a test of the other vendor's: not ours to judge.
                 if last is not None:
                     last.setdefault(rest[0], set()).update(rest[1:])
+            elif verb == "fault" and len(rest) > 2 and (PROJECT / f"scripts/fixes/{rest[0]}.cocci").exists():
+                self.faults.setdefault(rest[0], {}).setdefault(rest[1], set()).update(rest[2:])
             elif verb == "piece" and len(rest) == 3 and rest[0] in PIECES:
                 self.pieces.setdefault(rest[0], []).append((rest[1], rest[2]))
             elif verb in ("kernel", "check", "bench") and len(rest) == 1:
@@ -83,6 +88,16 @@ class Manifest:
                 (self.left if verb == "leave" else self.broken)[rest[0]] = " ".join(rest[1:])
             else:
                 sys.exit(f"error: {path}:{n}: what is '{text.strip()}'?")
+        for fault, tests in self.faults.items():
+            for test, cases in tests.items():
+                if test not in self.ours:
+                    sys.exit(f"error: {path}: fault {fault}: {test} is none of ours")
+                # On pristine C, and on C with any other fix alone.
+                for variant in ("c", *(f"fixed-{f.stem}" for f in (PROJECT / "scripts/fixes").glob("*.cocci")
+                                       if f.stem != fault)):
+                    self.ours[test].setdefault(variant, set()).update(cases)
+                    if variant != "c" and ("c", test) in self.spared:
+                        self.spared[variant, test] = self.spared["c", test]
         for piece, pairs in self.pieces.items():
             for test, variant in pairs:
                 if variant not in self.ours.get(test, {}):
@@ -135,16 +150,19 @@ def plan(manifest, mode, variants, built, slower, part=slice(None)):
     of_pieces = [(t, v) for pairs in manifest.pieces.values() for t, v in pairs]
     lines, runs = [], []
     for v in variants:
-        if mode == "check" and v in ("c", "rust"):
+        if mode == "check" and v in WHOLE:
             tests = [*manifest.ours, *kernel]
+        elif mode == "deep":
+            tests = [*manifest.ours]
         elif mode == "check":
             tests = [t for t, fails in manifest.ours.items() if v in fails]
         elif v == "rust":
             tests = [*manifest.ours, *(t for t in manifest.quick if t in built)]
             # Named, any test can be run.
             tests += [t for t in only if t in built and t not in OURS and t not in tests]
-        elif v == "c":
-            tests = [t for t in manifest.ours if t in (t for t, _ in of_pieces)]
+        elif v in ("c", "fixed"):
+            of_faults = {t for tests in manifest.faults.values() for t in tests}
+            tests = [t for t in manifest.ours if t in of_faults or (v == "c" and t in (t for t, _ in of_pieces))]
         else:
             tests = [t for t in manifest.ours if (t, v) in of_pieces]
         tests = [t for t in tests if (t in only if only else (v, t) not in manifest.spared)][part]
@@ -315,22 +333,24 @@ def judge_ours(report, manifest, results, variant, line):
 
 
 def judge_kernel(report, manifest, results, tests, line):
-    """The kernel's own tests: on Rust what pristine C does."""
+    """The kernel's own tests: on fixed C what pristine C does, and on Rust what fixed C does."""
     for test in tests:
-        c, rust = results.get(("c", test)), results.get(("rust", test))
-        if rust is None:
-            continue
-        what = f"{line} rust     {test:<28} {rust.took:5.1f} s"
-        if rust.trouble or (c and c.trouble):
-            report.say(False, what, f"kernel trouble: {' '.join((rust.trouble or c.trouble)[:1])}")
-        elif rust.verdict == "pass":
-            report.say(True, what, f"pristine C: {c.verdict}" if c and c.verdict != "pass" else "")
-        elif test in manifest.broken and (c is None or c.verdict != "pass"):
-            report.say(None, what, f"{rust.verdict}, as in pristine C: {manifest.broken[test]}")
-        elif rust.verdict == "skip" and (c is None or c.verdict == "skip"):
-            report.say(None, what, rust.reason)
-        else:
-            report.say(False, what, f"{rust.verdict}; pristine C: {c.verdict if c else 'not run'}")
+        for variant, other in (("fixed", "c"), ("rust", "fixed" if ("fixed", test) in results else "c")):
+            r, than = results.get((variant, test)), results.get((other, test))
+            if r is None:
+                continue
+            name = {"c": "pristine C", "fixed": "fixed C"}[other]
+            what = f"{line} {variant:<8} {test:<28} {r.took:5.1f} s"
+            if r.trouble or (than and than.trouble):
+                report.say(False, what, f"kernel trouble: {' '.join((r.trouble or than.trouble)[:1])}")
+            elif r.verdict == "pass":
+                report.say(True, what, f"{name}: {than.verdict}" if than and than.verdict != "pass" else "")
+            elif test in manifest.broken and (than is None or than.verdict != "pass"):
+                report.say(None, what, f"{r.verdict}, as in {name}: {manifest.broken[test]}")
+            elif r.verdict == "skip" and (than is None or than.verdict == "skip"):
+                report.say(None, what, r.reason)
+            else:
+                report.say(False, what, f"{r.verdict}; {name}: {than.verdict if than else 'not run'}")
 
 
 def seen(manifest, results, variant, test):
@@ -352,25 +372,48 @@ def table(report, manifests, results, only):
                 report.say(False, f"piece {piece}, {vendor}", "no test")
             rows += [(piece, vendor, t, v.removeprefix("before-"),
                       *(seen(manifest, results[vendor], x, t) for x in (v, "c", "rust"))) for t, v in pairs]
+    show(("piece", "vendor", "test", "defect", "defect put back", "pristine C", "Rust"), rows)
+
+
+def show(head, rows):
     if not rows:
         return
-    rows.insert(0, ("piece", "vendor", "test", "defect", "defect put back", "pristine C", "Rust"))
-    widths = [max(len(r[k]) for r in rows) for k in range(7)]
+    widths = [max(len(r[k]) for r in (head, *rows)) for k in range(len(head))]
     print()
-    for r in rows:
+    for r in (head, *rows):
         print("  ".join(c.ljust(w) for c, w in zip(r, widths)).rstrip())
     print()
 
 
+def fault_seen(manifest, results, variant, test, cases):
+    """What a fault's cases did."""
+    r = results.get((variant, test))
+    if r is None:
+        return "spared" if (variant, test) in manifest.spared else "not run"
+    failed = len(r.failed_cases & cases)
+    if failed:
+        return f"fails: {failed} case{'s'[failed == 1:]}"
+    return "pass" if r.verdict in ("pass", "fail") else r.verdict
+
+
+def table_of_faults(manifests, results, only):
+    """Upstream's faults, on each vendor: pristine C, C with the fixes, Rust."""
+    show(("fault", "vendor", "test", "pristine C", "fixed C", "Rust"),
+         [(fault, vendor, test, *(fault_seen(manifest, results[vendor], v, test, cases) for v in ("c", "fixed", "rust")))
+          for fault in sorted({f for m in manifests.values() for f in m.faults})
+          for vendor, manifest in manifests.items()
+          for test, cases in sorted(manifest.faults.get(fault, {}).items()) if not only or test in only])
+
+
 def shares(variants, n):
     """How a vendor's work is divided into boots, as (name, variants, part of their tests): of Rust's tests, of
-    pristine C's, and of the defects, n shares each."""
-    defects = [v for v in variants if v not in ("rust", "c")]
+    fixed and pristine C's, and of the other variants, n shares each."""
+    defects = [v for v in variants if v not in WHOLE]
     for i in range(n):
         number = f"-{i + 1}" if n > 1 else ""
-        yield from ((v + number, [v], slice(i, None, n)) for v in ("rust", "c") if v in variants)
+        yield from ((v + number, [v], slice(i, None, n)) for v in WHOLE if v in variants)
         if defects[i::n]:
-            yield f"defects{number}", defects[i::n], slice(None)
+            yield f"others{number}", defects[i::n], slice(None)
 
 
 def boot(vendor, share, mode, kernel, directory, variants, manifest, built):
@@ -458,7 +501,9 @@ def main():
                 report.say(None, f"{line} {vendor:<5} {t}", why)
     if not results:
         sys.exit(f"error: TESTS: {' '.join(only)}: none of them is for {' or '.join(vendors)}")
-    table(report, {v: manifests[v] for v in results}, results, only)
+    if mode != "deep":
+        table(report, {v: manifests[v] for v in results}, results, only)
+        table_of_faults({v: manifests[v] for v in results}, results, only)
     print(f"# {line}: {report.passed} passed, {report.failed} failed, {report.skipped} skipped")
     counts = PROJECT / "build/counts"
     counts.mkdir(exist_ok=True)

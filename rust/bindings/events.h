@@ -91,7 +91,6 @@ void vmx_events_warn_no_interrupt(void);
 void vmx_events_vmexit(struct kvm_vcpu *vcpu, u32 reason, u32 info, u64 qualification);
 
 /* ../helpers/svm.c */
-void svm_clear_vnmi_pending(struct kvm_vcpu *vcpu);
 void svm_events_vmexit(struct kvm_vcpu *vcpu, u32 exit_code);
 
 #endif /* __KVM_RUST_EVENTS_H */

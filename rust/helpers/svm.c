@@ -14,18 +14,6 @@ void svm_events_assert_owner(struct kvm_vcpu *vcpu)
 }
 #endif
 
-/* The half of vNMI that upstream lacks: taking back an NMI that was handed to hardware. */
-void svm_clear_vnmi_pending(struct kvm_vcpu *vcpu)
-{
-	struct vcpu_svm *svm = to_svm(vcpu);
-
-	if (!is_vnmi_enabled(svm))
-		return;
-
-	svm->vmcb->control.int_ctl &= ~V_NMI_PENDING_MASK;
-	vmcb_mark_dirty(svm->vmcb, VMCB_INTR);
-}
-
 void svm_events_vmexit(struct kvm_vcpu *vcpu, u32 exit_code)
 {
 	struct vcpu_svm *svm = to_svm(vcpu);

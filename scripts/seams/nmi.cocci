@@ -36,6 +36,8 @@ identifier e;
 position p;
 @@
  if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING) {
+-	if (kvm_x86_ops.clear_vnmi_pending)
+-		kvm_x86_ops.clear_vnmi_pending(v);
 -	v->arch.nmi_pending@p = 0;
 -	atomic_set(&v->arch.nmi_queued, e->nmi.pending);
 -	if (e->nmi.pending)
@@ -56,7 +58,8 @@ position p;
 expression v;
 position p;
 @@
--atomic_set@p(&v->arch.nmi_queued, 0);
+-kvm_clear_request@p(KVM_REQ_NMI, v);
+-atomic_set(&v->arch.nmi_queued, 0);
 -v->arch.nmi_pending = 0;
 -v->arch.nmi_injected = false;
 +rust_kvm_nmi_reset(v);

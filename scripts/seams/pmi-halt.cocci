@@ -3,15 +3,12 @@
 // restates: include/linux/kvm_host.h kvm_check_request by core/request.rs:take
 
 @ vcpu_block @
-identifier v, h;
+expression v;
 position p;
 @@
- vcpu_block(struct kvm_vcpu *v)
- {
- 	bool h;
-+
-+	rust_kvm_pmu_settle(v);
-
- 	if (!kvm_arch_vcpu_runnable@p(v)) { ... }
- 	...
- }
+-if (v->arch.mp_state == KVM_MP_STATE_HALTED && kvm_check_request@p(KVM_REQ_PMU, v)) {
+-	kvm_pmu_handle_event(v);
+-	if (kvm_check_request(KVM_REQ_PMI, v))
+-		kvm_pmu_deliver_pmi(v);
+-}
++rust_kvm_pmu_settle(v);

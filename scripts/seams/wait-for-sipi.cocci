@@ -7,14 +7,24 @@
 // restates: include/linux/kvm_host.h kvm_test_request by kvm/vcpu.rs:has_new_protected_state
 // restates: arch/x86/kvm/lapic.h kvm_apic_init_sipi_allowed by kvm/vcpu.rs:blocker
 
-@ kvm_arch_vcpu_runnable @
+@ kvm_vcpu_waits_for_sipi @
+typedef bool;
 identifier v;
 position p;
 @@
- kvm_arch_vcpu_runnable@p(struct kvm_vcpu *v)
- {
-+	if (rust_kvm_waits_for_sipi(v))
-+		return rust_kvm_sipi_wait_is_over(v);
-+
- 	...
- }
+-static bool kvm_vcpu_waits_for_sipi@p(struct kvm_vcpu *v) { ... }
++static bool kvm_vcpu_waits_for_sipi(struct kvm_vcpu *v)
++{
++	return rust_kvm_waits_for_sipi(v);
++}
+
+@ kvm_sipi_wait_is_over @
+typedef bool;
+identifier v;
+position p;
+@@
+-static bool kvm_sipi_wait_is_over@p(struct kvm_vcpu *v) { ... }
++static bool kvm_sipi_wait_is_over(struct kvm_vcpu *v)
++{
++	return rust_kvm_sipi_wait_is_over(v);
++}
