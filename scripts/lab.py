@@ -50,7 +50,7 @@ class Manifest:
         self.left, self.broken, self.pieces, self.spared, self.bench = {}, {}, {}, {}, []
         self.faults = {}  # by name: {test: cases that fail on pristine C}
         slower = MACHINES[vendor].slower
-        last = None
+        last, named = None, set()
 
         for n, text in enumerate(pathlib.Path(path).read_text().splitlines(), 1):
             words = text.split()
@@ -61,6 +61,8 @@ class Manifest:
             unknown = {*only} - {*MACHINES} - known_lines()
             if unknown:
                 sys.exit(f"error: {path}:{n}: no such vendor or kernel line: {' '.join(unknown)}")
+            if verb == "our":
+                named.update(rest[:1])
             if not {*only} <= {vendor, line}:
                 if verb == "our":
                     last = None
@@ -90,8 +92,10 @@ class Manifest:
                 sys.exit(f"error: {path}:{n}: what is '{text.strip()}'?")
         for fault, tests in self.faults.items():
             for test, cases in tests.items():
-                if test not in self.ours:
+                if test not in named:
                     sys.exit(f"error: {path}: fault {fault}: {test} is none of ours")
+                if test not in self.ours:
+                    continue
                 # On pristine C, and on C with any other fix alone.
                 for variant in ("c", *(f"fixed-{f.stem}" for f in (PROJECT / "scripts/fixes").glob("*.cocci")
                                        if f.stem != fault)):
@@ -402,7 +406,8 @@ def table_of_faults(manifests, results, only):
          [(fault, vendor, test, *(fault_seen(manifest, results[vendor], v, test, cases) for v in ("c", "fixed", "rust")))
           for fault in sorted({f for m in manifests.values() for f in m.faults})
           for vendor, manifest in manifests.items()
-          for test, cases in sorted(manifest.faults.get(fault, {}).items()) if not only or test in only])
+          for test, cases in sorted(manifest.faults.get(fault, {}).items())
+          if test in manifest.ours and (not only or test in only)])
 
 
 def shares(variants, n):
