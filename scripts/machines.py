@@ -26,14 +26,14 @@ class Qemu:
     # In make check, every test of the kernel's. In shares that boot side by side: a boot takes seconds.
     name, slower, every, shares = "emulated AMD (QEMU)", 1, True, 2
     # Without a PIT: on a busy host the kernel may measure the TSC against it, find a hundredth of its rate, and
-    # believe that rather than the HPET. Every time limit would end too early.
+    # believe that rather than the HPET. Every time limit would end too early. Nor is it to compare the two later.
     how = ["-accel", "tcg,thread=multi", "-smp", "2", "-machine", "pc,pit=off"]
 
     @classmethod
     def command(cls, kernel, image, append):
         return ["qemu-system-x86_64", *cls.how, "-cpu", "EPYC,+svm,+npt", "-m", "4096", "-nographic", "-no-reboot",
                 "-nic", "none", "-kernel", f"{kernel}/arch/x86/boot/bzImage", "-initrd", str(image), "-append",
-                f"console=ttyS0 {CONSOLE} {append}"]
+                f"console=ttyS0 tsc=reliable {CONSOLE} {append}"]
 
     def __init__(self, kernel, image, append, directory):
         self.process = subprocess.Popen(self.command(kernel, image, append), stdin=subprocess.DEVNULL,
