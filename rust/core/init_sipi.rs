@@ -14,7 +14,8 @@
 //!
 //! INIT overwrites: a SIPI from before it is gone. SIPI adds. Each bit is consumed by one atomic
 //! operation of the one who acts on it, and what it hands out ([`Init`], [`Sipi`]) is what acting
-//! takes; so an event that is sent while another is acted on stays pending.
+//! takes; so an event that is sent while another is acted on stays pending. A SIPI beside an INIT
+//! came behind it, and starts nothing before that INIT is taken.
 
 use super::mp_state::MpState;
 use super::request::Requests;
@@ -97,14 +98,24 @@ impl<'a> Pending<'a> {
     /// Takes the SIPI, if one is pending.
     #[inline(always)]
     pub fn take_sipi(&self) -> Option<Sipi> {
-        if !self.has_sipi() || !self.events.test_and_clear(SIPI) {
-            return None;
-        }
+        (self.has_sipi() && self.events.test_and_clear(SIPI)).then(|| self.taken_sipi())
+    }
+
+    /// Takes the SIPI, if one is pending and no INIT is beside it.
+    ///
+    /// An INIT overwrites, so a SIPI beside it came later: it is for the state that the INIT leads to.
+    #[inline(always)]
+    pub fn take_sipi_alone(&self) -> Option<Sipi> {
+        (self.has_sipi() && self.events.take_if_exactly(1 << SIPI)).then(|| self.taken_sipi())
+    }
+
+    #[inline(always)]
+    fn taken_sipi(&self) -> Sipi {
         // Pairs with send_sipi().
         smp_rmb();
-        Some(Sipi {
+        Sipi {
             vector: self.vector(),
-        })
+        }
     }
 }
 
@@ -235,7 +246,8 @@ pub fn accept(vcpu: &mut impl Vcpu) -> Result<(), i32> {
         });
         vcpu.count(Outcome::InitTaken);
     }
-    if let Some(sipi) = vcpu.pending().and_then(|p| p.take_sipi()) {
+    // Where an INIT came during the reset, and a SIPI behind it, both are taken the next time.
+    if let Some(sipi) = vcpu.pending().and_then(|p| p.take_sipi_alone()) {
         if vcpu.mp_state() == Some(MpState::InitReceived) {
             vcpu.start(sipi);
             vcpu.set_mp_state(MpState::Runnable);

@@ -40,6 +40,8 @@ struct Ap {
     bsp: bool,
     /// With L2 active: what L1 says, and whether it takes what is pending.
     l1: Option<(fn() -> Nested, bool)>,
+    /// What is sent while the first reset is under way: a SIPI's vector, or an INIT.
+    during_reset: Vec<Option<u8>>,
     resets: u32,
     starts: Vec<u8>,
     counted: Vec<Outcome>,
@@ -57,6 +59,7 @@ impl Ap {
             keeps: false,
             bsp: false,
             l1: None,
+            during_reset: Vec::new(),
             resets: 0,
             starts: Vec::new(),
             counted: Vec::new(),
@@ -135,6 +138,12 @@ impl Vcpu for Ap {
     }
     fn reset(&mut self, _: Init) {
         self.resets += 1;
+        for vector in core::mem::take(&mut self.during_reset) {
+            match vector {
+                Some(vector) => self.sipi(vector),
+                None => self.init(),
+            }
+        }
     }
     fn start(&mut self, sipi: Sipi) {
         self.starts.push(sipi.vector);
@@ -198,6 +207,40 @@ fn every_acceptance() {
                 Outcome::SipiNotAwaited
             }));
             assert_eq!(ap.counted, counted, "{what}");
+        }
+    }
+}
+
+/// What comes while the AP is reset: an INIT is taken before the SIPI behind it, which starts the AP
+/// that this INIT resets; a SIPI in front of it is gone.
+#[test]
+fn an_init_during_the_reset() {
+    for (during, resets, starts, state) in [
+        (vec![], 1, vec![], MpState::InitReceived),
+        (vec![Some(7)], 1, vec![7], MpState::Runnable),
+        (vec![None], 2, vec![], MpState::InitReceived),
+        (vec![None, Some(7)], 2, vec![7], MpState::Runnable),
+        (vec![None, Some(7), Some(8)], 2, vec![8], MpState::Runnable),
+        (vec![Some(7), None], 2, vec![], MpState::InitReceived),
+        (vec![Some(7), None, Some(8)], 2, vec![8], MpState::Runnable),
+        (vec![None, Some(7), None], 2, vec![], MpState::InitReceived),
+    ] {
+        for bsp in [false, true] {
+            let what = format!("{during:?} bsp {bsp}");
+            let mut ap = Ap::new(MpState::Halted);
+            (ap.bsp, ap.during_reset) = (bsp, during.clone());
+            ap.init();
+            // As long as something is pending, the vCPU comes back.
+            for _ in 0..2 {
+                assert_eq!(accept(&mut ap), Ok(()));
+            }
+            assert_eq!((ap.left(), ap.resets), ((false, false), resets), "{what}");
+            let (starts, state) = if bsp {
+                (&[][..], MpState::Runnable)
+            } else {
+                (&starts[..], state)
+            };
+            assert_eq!((&ap.starts[..], ap.state), (starts, state), "{what}");
         }
     }
 }
