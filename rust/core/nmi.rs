@@ -145,9 +145,12 @@ pub fn collect(vcpu: &mut impl Vcpu) {
 }
 
 /// Whether NMIs keep this vCPU from sleeping (C: kvm_vcpu_has_events()).
+///
+/// One that is blocked ends no HLT (SDM vol. 2, "HLT"; APM vol. 3, "HLT"), whether it was collected or
+/// not.
 #[inline(always)]
 pub fn has_event(vcpu: &impl Vcpu) -> bool {
-    vcpu.queue().requests.is_made(Request::Nmi) || (vcpu.pending() > 0 && vcpu.is_allowed())
+    (vcpu.queue().requests.is_made(Request::Nmi) || vcpu.pending() > 0) && vcpu.is_allowed()
 }
 
 /// Makes `count` NMIs pending, in place of those that are (KVM_SET_VCPU_EVENTS with

@@ -90,7 +90,7 @@ fn an_nmi_keeps_awake_if_it_can_be_delivered() {
                     allowed,
                     ..Vcpu::new(&shared)
                 };
-                assert_eq!(has_event(&vcpu), requested || (pending > 0 && allowed));
+                assert_eq!(has_event(&vcpu), (requested || pending > 0) && allowed);
             }
         }
     }
