@@ -2,6 +2,7 @@
 // VM-Enter is lost: the exit after that VM-Enter clears what is pending, beside what was injected.
 // file: arch/x86/kvm/vmx/vmx.c
 // file: arch/x86/kvm/svm/svm.c
+// file: arch/x86/kvm/svm/nested.c
 // file: arch/x86/kvm/x86.c
 
 // matches: 2
@@ -31,3 +32,15 @@ position p;
 @@
 -WARN_ON_ONCE@p(kvm_is_exception_pending(v));
 +v->arch.exception.pending = false;
+
+// 7.x skips VMRUN without that #DB.
+// until: 6.99
+@ nested_svm_vmrun @
+expression v, r;
+identifier b, m;
+position p;
+@@
+ r = kvm_skip_emulated_instruction@p(v);
++	/* The #DB of TF comes after #VMEXIT, by nested_svm_vmexit(). */
++	v->arch.exception.pending = false;
+ b = m.hva;
