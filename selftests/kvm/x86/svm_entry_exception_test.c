@@ -124,6 +124,66 @@ TEST_F(entry_exception, survives_a_signal)
 	ASSERT_EQ(variant->to_l1 ? PORT_EXIT : PORT_IN_L2, ap_run_for(&self->ap, LIMIT_MS));
 }
 
+/*
+ * Userspace takes the vCPU out of L2 before an exception has made its exit to L1: it was L2's, and is
+ * gone with L2.
+ */
+FIXTURE(left_l2)
+{
+	struct ap ap;
+};
+
+FIXTURE_SETUP(left_l2)
+{
+	svm_ap_create(&self->ap, true, l1_code);
+	intercept_exceptions = 1 << MC_VECTOR;
+	sync_global_to_guest(self->ap.vcpu->vm, intercept_exceptions);
+	ASSERT_RUNS_TO(&self->ap, PORT_L2);
+	vcpu_run_complete_io(self->ap.vcpu);
+	add_machine_check(self->ap.vcpu);
+	/* KVM_RUN makes it an exit that is pending. */
+	vcpu_run_complete_io(self->ap.vcpu);
+}
+
+FIXTURE_TEARDOWN(left_l2)
+{
+	kvm_vm_free(self->ap.vcpu->vm);
+}
+
+static bool exception_is_pending(struct kvm_vcpu *vcpu)
+{
+	struct kvm_vcpu_events events;
+
+	vcpu_events_get(vcpu, &events);
+	return events.exception.pending || events.exception.injected;
+}
+
+/* Not run from there: it would be L1 with L2's registers. */
+TEST_F(left_l2, by_set_nested_state)
+{
+	struct nested_state state = {
+		.head.size = sizeof(state.head),
+		.head.format = KVM_STATE_NESTED_FORMAT_SVM,
+		.head.flags = KVM_STATE_NESTED_GIF_SET,
+	};
+
+	EXPECT_TRUE(exception_is_pending(self->ap.vcpu));
+	vcpu_nested_state_set(self->ap.vcpu, &state.head);
+	EXPECT_EQ(0, nested_flags(self->ap.vcpu) & KVM_STATE_NESTED_GUEST_MODE);
+	EXPECT_FALSE(exception_is_pending(self->ap.vcpu));
+}
+
+TEST_F(left_l2, by_set_sregs)
+{
+	struct kvm_sregs sregs;
+
+	EXPECT_TRUE(exception_is_pending(self->ap.vcpu));
+	vcpu_sregs_get(self->ap.vcpu, &sregs);
+	sregs.efer &= ~EFER_SVME;
+	vcpu_sregs_set(self->ap.vcpu, &sregs);
+	EXPECT_FALSE(exception_is_pending(self->ap.vcpu));
+}
+
 int main(int argc, char **argv)
 {
 	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
