@@ -3,6 +3,7 @@
  * Events of L2 on VMX that upstream loses: a VMX-preemption timer whose deadline has passed, the
  * second of two NMIs, and an exception that userspace adds while KVM owes L2 a VM-Enter.
  */
+#include "event_warn.h"
 #include "nested_event_test.h"
 #include "vmx.h"
 
@@ -12,6 +13,7 @@
 #define TIMER_SHIFT	5
 
 #define REASON_EXCEPTION_NMI	0
+#define REASON_TRIPLE_FAULT	2
 #define REASON_VMCALL	18
 #define REASON_TIMER	52
 
@@ -105,6 +107,8 @@ FIXTURE_SETUP(l2)
 	exceptions = 1 << MC_VECTOR;
 	nested_ap_create(&self->ap, true, l1_code);
 	vm = self->ap.vcpu->vm;
+	if (kvm_has_cap(KVM_CAP_X86_TRIPLE_FAULT_EVENT))
+		vm_enable_cap(vm, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1);
 	vcpu_alloc_vmx(vm, &vmx_gva);
 	vcpu_args_set(self->ap.vcpu, 1, vmx_gva);
 	vm_install_exception_handler(vm, MC_VECTOR, tell_vector);
@@ -214,6 +218,25 @@ TEST_F(l2, exception_without_an_entry)
 	add_machine_check(self->ap.vcpu);
 	ASSERT_EXITS(&self->ap, EXIT_OF(MC_VECTOR));
 	EXPECT_L2_GOES_ON(&self->ap);
+}
+
+/* Userspace may set what no guest can bring about. KVM makes something of it, and does not warn. */
+TEST_F(l2, triple_fault_before_the_entry)
+{
+	struct kvm_vcpu_events events;
+	int fd;
+
+	if (!kvm_has_cap(KVM_CAP_X86_TRIPLE_FAULT_EVENT))
+		SKIP(return, "KVM has no triple fault event");
+	fd = warn_watch();
+	set_pending_entry(self->ap.vcpu);
+	vcpu_events_get(self->ap.vcpu, &events);
+	events.flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+	events.triple_fault.pending = 1;
+	vcpu_events_set(self->ap.vcpu, &events);
+	EXPECT_EQ(PORT_EXIT, ap_run_for(&self->ap, LIMIT_MS));
+	EXPECT_EQ(REASON_TRIPLE_FAULT, ap_told(&self->ap));
+	EXPECT_NO_WARNING(fd);
 }
 
 int main(int argc, char **argv)
