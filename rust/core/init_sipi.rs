@@ -189,6 +189,8 @@ pub trait Vcpu {
     fn blocker(&self) -> Option<Blocker>;
     /// Whether a SIPI is kept behind an INIT that waits (module parameter).
     fn keeps_sipi(&self) -> bool;
+    /// Whether a SIPI starts a vCPU that saw no INIT yet (module parameter).
+    fn takes_sipi_after_reset(&self) -> bool;
     /// Whether it is the bootstrap processor.
     fn is_bsp(&self) -> bool;
     /// Its activity state.
@@ -248,7 +250,7 @@ pub fn accept(vcpu: &mut impl Vcpu) -> Result<(), i32> {
     }
     // Where an INIT came during the reset, and a SIPI behind it, both are taken the next time.
     if let Some(sipi) = vcpu.pending().and_then(|p| p.take_sipi_alone()) {
-        if vcpu.mp_state() == Some(MpState::InitReceived) {
+        if awaits_sipi(vcpu) {
             vcpu.start(sipi);
             vcpu.set_mp_state(MpState::Runnable);
             vcpu.count(Outcome::SipiTaken);
@@ -257,6 +259,19 @@ pub fn accept(vcpu: &mut impl Vcpu) -> Result<(), i32> {
         }
     }
     Ok(())
+}
+
+/// Whether a SIPI starts the vCPU.
+///
+/// A processor waits for SIPI after RESET as it does after INIT (SDM vol. 3, "MP Initialization
+/// Protocol Algorithm"). KVM's AP waits for an INIT first, unless the operator wants otherwise.
+#[inline(always)]
+fn awaits_sipi(vcpu: &impl Vcpu) -> bool {
+    match vcpu.mp_state() {
+        Some(MpState::InitReceived) => true,
+        Some(MpState::Uninitialized) => vcpu.takes_sipi_after_reset(),
+        _ => false,
+    }
 }
 
 /// INIT waits until it is no longer blocked; SIPI is dropped (SDM vol. 3, "Interprocessor

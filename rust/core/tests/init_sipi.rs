@@ -37,6 +37,7 @@ struct Ap {
     state: MpState,
     blocker: Option<Blocker>,
     keeps: bool,
+    after_reset: bool,
     bsp: bool,
     /// With L2 active: what L1 says, and whether it takes what is pending.
     l1: Option<(fn() -> Nested, bool)>,
@@ -57,6 +58,7 @@ impl Ap {
             state,
             blocker: None,
             keeps: false,
+            after_reset: false,
             bsp: false,
             l1: None,
             during_reset: Vec::new(),
@@ -127,6 +129,9 @@ impl Vcpu for Ap {
     fn keeps_sipi(&self) -> bool {
         self.keeps
     }
+    fn takes_sipi_after_reset(&self) -> bool {
+        self.after_reset
+    }
     fn is_bsp(&self) -> bool {
         self.bsp
     }
@@ -157,11 +162,12 @@ impl Vcpu for Ap {
 #[test]
 fn every_acceptance() {
     for (state, blocker) in STATES.iter().flat_map(|&s| BLOCKERS.map(move |b| (s, b))) {
-        for flags in 0..16 {
+        for flags in 0..32 {
             let is = |bit: u32| flags & (1 << bit) != 0;
-            let (init, sipi, keeps, bsp) = (is(0), is(1), is(2), is(3));
+            let (init, sipi, keeps, bsp, after_reset) = (is(0), is(1), is(2), is(3), is(4));
             let mut ap = Ap::new(state);
             (ap.blocker, ap.keeps, ap.bsp) = (blocker, keeps, bsp);
+            ap.after_reset = after_reset;
             if init {
                 ap.init();
             }
@@ -169,8 +175,7 @@ fn every_acceptance() {
                 ap.sipi(0x9a);
             }
             assert_eq!(accept(&mut ap), Ok(()));
-            let what =
-                format!("{state:?} {blocker:?} init {init} sipi {sipi} keeps {keeps} bsp {bsp}");
+            let what = format!("{state:?} {blocker:?} init {init} sipi {sipi} {flags:05b}");
             if let Some(blocker) = blocker {
                 let kept = sipi && init && keeps && blocker != Blocker::Root;
                 assert_eq!(ap.left(), (init, kept), "{what}");
@@ -190,7 +195,9 @@ fn every_acceptance() {
                 (true, false) => MpState::InitReceived,
                 (false, _) => state,
             };
-            let starts = sipi && waiting == MpState::InitReceived;
+            let awaits = waiting == MpState::InitReceived
+                || after_reset && waiting == MpState::Uninitialized;
+            let starts = sipi && awaits;
             assert_eq!(ap.left(), (false, false), "{what}");
             assert_eq!(ap.resets, u32::from(init), "{what}");
             assert_eq!(ap.starts, Vec::from_iter(starts.then_some(0x9a)), "{what}");
