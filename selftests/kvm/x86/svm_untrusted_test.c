@@ -6,7 +6,14 @@
 #include "event_warn.h"
 #include "svm_event_test.h"
 
+#define PORT_NMI_IN_L1	0xe9
+
 static u8 l2_stack[L2_STACK_SIZE] __aligned(16);
+
+static void nmi_handler(struct ex_regs *regs)
+{
+	tell(PORT_NMI_IN_L1, 0);
+}
 
 static void l2_code(void)
 {
@@ -26,6 +33,7 @@ static void l1_code(struct svm_test_data *svm)
 		run_guest(vmcb, svm->vmcb_gpa);
 		tell(PORT_EXIT, vmcb->control.exit_code);
 		stgi();
+		tell(PORT_L1, 0);
 	} while (vmcb->control.exit_code != SVM_EXIT_VMMCALL);
 }
 
@@ -37,6 +45,7 @@ FIXTURE(untrusted)
 FIXTURE_SETUP(untrusted)
 {
 	svm_ap_create(&self->ap, true, l1_code);
+	vm_install_exception_handler(self->ap.vcpu->vm, NMI_VECTOR, nmi_handler);
 	if (kvm_has_cap(KVM_CAP_X86_TRIPLE_FAULT_EVENT))
 		vm_enable_cap(self->ap.vcpu->vm, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1);
 	ASSERT_RUNS_TO(&self->ap, PORT_L2);
@@ -83,6 +92,9 @@ TEST_F(untrusted, triple_fault_before_the_entry)
 	EXPECT_EQ(PORT_EXIT, ap_run_for(&self->ap, LIMIT_MS));
 	EXPECT_EQ(SVM_EXIT_SHUTDOWN, ap_told(&self->ap));
 	EXPECT_NO_WARNING(fd);
+	/* No VM-Enter is pending any more, for which L1's events would wait. */
+	vcpu_ioctl(self->ap.vcpu, KVM_NMI, NULL);
+	ASSERT_RUNS_TO(&self->ap, PORT_NMI_IN_L1, PORT_L1);
 }
 
 /* Wait-for-SIPI, with INIT and SIPI blocked as GIF is clear. */

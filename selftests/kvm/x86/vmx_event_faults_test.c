@@ -237,6 +237,7 @@ TEST_F(l2, triple_fault_before_the_entry)
 	EXPECT_EQ(PORT_EXIT, ap_run_for(&self->ap, LIMIT_MS));
 	EXPECT_EQ(REASON_TRIPLE_FAULT, ap_told(&self->ap));
 	EXPECT_NO_WARNING(fd);
+	EXPECT_L2_GOES_ON(&self->ap);
 }
 
 int main(int argc, char **argv)
