@@ -20,6 +20,7 @@
 use super::mp_state::MpState;
 use super::request::Requests;
 use super::sync::{smp_rmb, smp_wmb, Bits, Word};
+use super::untrusted::Untrusted;
 
 const INIT: u32 = 0;
 const SIPI: u32 = 1;
@@ -286,12 +287,15 @@ fn block(vcpu: &mut impl Vcpu, blocker: Blocker) {
     }
 }
 
-/// Makes the vCPU's state what KVM_SET_MP_STATE asks for. C has checked that the state exists and
-/// that the vCPU can be in it.
+/// Makes the vCPU's state what KVM_SET_MP_STATE asks for; nothing of a state that x86 does not have.
 ///
-/// SIPI_RECEIVED is INIT_RECEIVED with a SIPI pending, of the vector that is there.
+/// SIPI_RECEIVED is INIT_RECEIVED with a SIPI pending, of the vector that is there. Whether the vCPU
+/// blocks what the state waits for, accept() and wait_is_over() ask each time.
 #[inline(always)]
-pub fn set_state(vcpu: &mut impl Vcpu, state: MpState) {
+pub fn set_state(vcpu: &mut impl Vcpu, state: Untrusted<u32>) {
+    let Some(state) = state.check(MpState::from_raw) else {
+        return;
+    };
     if state == MpState::SipiReceived {
         vcpu.set_mp_state(MpState::InitReceived);
         if let Some(pending) = vcpu.pending() {
@@ -309,19 +313,30 @@ pub fn kept_sipi(vcpu: &impl Vcpu) -> Option<u8> {
     (pending.has_init() && vcpu.keeps_sipi() && pending.has_sipi()).then(|| pending.vector())
 }
 
+/// An INIT that KVM_SET_VCPU_EVENTS latches, or drops.
+#[derive(Clone, Copy, Debug)]
+pub struct LatchedInit {
+    /// `smi.latched_init`: any value but 0 latches.
+    pub latched: u8,
+    /// KVM_VCPUEVENT_VALID_SIPI_VECTOR.
+    pub vector_is_valid: bool,
+}
+
 /// Latches an INIT, or drops it, as userspace wants. C has stored the SIPI's vector.
 ///
-/// With `vector_is_valid` (KVM_VCPUEVENT_VALID_SIPI_VECTOR) a SIPI was kept behind the latched INIT,
-/// if SIPIs are kept. Without a latched INIT no SIPI is behind it.
+/// With a valid vector a SIPI was kept behind the latched INIT, if SIPIs are kept. Without a latched
+/// INIT no SIPI is behind it.
 #[inline(always)]
-pub fn restore(vcpu: &mut impl Vcpu, latched_init: bool, vector_is_valid: bool) {
+pub fn restore(vcpu: &mut impl Vcpu, init: Untrusted<LatchedInit>) {
     let keeps_sipi = vcpu.keeps_sipi();
+    // An INIT that nothing blocks is taken when the vCPU runs, so none is wrong.
+    let (latched, with_sipi) = init.read(|i| (i.latched != 0, i.latched != 0 && i.vector_is_valid));
     let Some(pending) = vcpu.pending() else {
         return;
     };
-    if latched_init {
+    if latched {
         pending.events.set(1 << INIT);
-        if keeps_sipi && vector_is_valid {
+        if keeps_sipi && with_sipi {
             pending.events.set(1 << SIPI);
         }
     } else {

@@ -6,12 +6,13 @@
 #![allow(clippy::precedence, clippy::nonminimal_bool, clippy::type_complexity)]
 
 use kvm_event_core::init_sipi::{
-    accept, is_init, kept_sipi, restore, send_init, send_sipi, set_state, Blocker, Init, Nested,
-    Outcome, Pending, Sipi, Vcpu,
+    accept, is_init, kept_sipi, restore, send_init, send_sipi, set_state, Blocker, Init,
+    LatchedInit, Nested, Outcome, Pending, Sipi, Vcpu,
 };
 use kvm_event_core::mp_state::MpState;
 use kvm_event_core::request::{Request, Requests};
 use kvm_event_core::sync::{Bits, Word};
+use kvm_event_core::untrusted::Untrusted;
 use proptest::prelude::*;
 
 const STATES: [MpState; 6] = [
@@ -28,6 +29,13 @@ const BLOCKERS: [Option<Blocker>; 4] = [
     Some(Blocker::Gif),
     Some(Blocker::Root),
 ];
+
+fn latched(init: bool, vector_is_valid: bool) -> Untrusted<LatchedInit> {
+    Untrusted::new(LatchedInit {
+        latched: init.into(),
+        vector_is_valid,
+    })
+}
 
 struct Ap {
     apic: bool,
@@ -100,7 +108,7 @@ impl Ap {
         if let Some(vector) = vector.filter(|_| self.apic) {
             self.vector.store(vector.into());
         }
-        restore(self, latched_init, vector.is_some());
+        restore(self, latched(latched_init, vector.is_some()));
     }
 }
 
@@ -320,7 +328,7 @@ fn every_state_that_is_set() {
             ap.apic = apic;
             ap.set_left(before);
             ap.vector.store(0x9a);
-            set_state(&mut ap, state);
+            set_state(&mut ap, Untrusted::new(state as u32));
             let sipi = state == MpState::SipiReceived;
             let what = format!("{from:?} -> {state:?}, apic {apic}, before {before:?}");
             let in_state = if sipi { MpState::InitReceived } else { state };
@@ -328,6 +336,36 @@ fn every_state_that_is_set() {
             assert_eq!(ap.left(), (before.0, before.1 || sipi && apic), "{what}");
             assert_eq!((ap.vector.load(), ap.requests.load()), (0x9a, 0), "{what}");
         }
+    }
+}
+
+/// What userspace may set: a state that x86 does not have changes nothing, and any other value than 0
+/// latches an INIT.
+#[test]
+fn whatever_userspace_says() {
+    for raw in (0..=255).chain([1 << 8, 1 << 16, 1 << 31, u32::MAX]) {
+        for from in STATES {
+            let mut ap = Ap::new(from);
+            set_state(&mut ap, Untrusted::new(raw));
+            let known = STATES.iter().any(|&s| s as u32 == raw);
+            assert!(
+                known || (ap.state, ap.left()) == (from, (false, false)),
+                "{raw}"
+            );
+            let on_its_way_in = MpState::SipiReceived;
+            assert!(!known || ap.state != on_its_way_in, "{raw}");
+        }
+    }
+    for raw in 0..=u8::MAX {
+        let mut ap = Ap::new(MpState::Runnable);
+        restore(
+            &mut ap,
+            Untrusted::new(LatchedInit {
+                latched: raw,
+                vector_is_valid: true,
+            }),
+        );
+        assert_eq!(ap.left(), (raw != 0, false));
     }
 }
 
@@ -360,7 +398,7 @@ fn every_restore() {
         (ap.apic, ap.keeps) = (apic, keeps);
         ap.set_left(before);
         ap.vector.store(0x9a);
-        restore(&mut ap, latched_init, vector_is_valid);
+        restore(&mut ap, latched(latched_init, vector_is_valid));
         let after = match (apic, latched_init) {
             (false, _) => before,
             (true, true) => (true, before.1 || keeps && vector_is_valid),

@@ -14,6 +14,7 @@ use kvm_event_core::mode::{self, kick_self, Mode, ModeWord};
 use kvm_event_core::nmi::{collect, has_event, replace, reset};
 use kvm_event_core::request::{Request, Requests};
 use kvm_event_core::sync::{Bits, Full, Word};
+use kvm_event_core::untrusted::Untrusted;
 use loom::sync::atomic::{fence, Ordering::SeqCst};
 use loom::sync::Arc;
 use loom::thread;
@@ -147,7 +148,7 @@ fn replace_never_leaves_an_nmi_without_its_request() {
                 shared.requests().take(Request::Nmi);
             }
             collect(&mut vcpu);
-            replace(&mut vcpu, count);
+            replace(&mut vcpu, Untrusted::new(count));
             sender.join().unwrap();
             assert_requested(&shared);
         });
