@@ -78,6 +78,7 @@ void svm_events_assert_owner(struct kvm_vcpu *vcpu);
 
 /* ../helpers/kvm.c */
 extern bool kvm_sipi_behind_init;
+extern bool kvm_sipi_after_reset;
 extern bool kvm_warn_requestless_kick;
 void kvm_events_create_debugfs(struct kvm_vcpu *vcpu, struct dentry *parent);
 void kvm_events_warn_no_request(struct kvm_vcpu *vcpu);

@@ -14,11 +14,13 @@
 //!
 //! INIT overwrites: a SIPI from before it is gone. SIPI adds. Each bit is consumed by one atomic
 //! operation of the one who acts on it, and what it hands out ([`Init`], [`Sipi`]) is what acting
-//! takes; so an event that is sent while another is acted on stays pending.
+//! takes; so an event that is sent while another is acted on stays pending. A SIPI beside an INIT
+//! came behind it, and starts nothing before that INIT is taken.
 
 use super::mp_state::MpState;
 use super::request::Requests;
 use super::sync::{smp_rmb, smp_wmb, Bits, Word};
+use super::untrusted::Untrusted;
 
 const INIT: u32 = 0;
 const SIPI: u32 = 1;
@@ -97,14 +99,24 @@ impl<'a> Pending<'a> {
     /// Takes the SIPI, if one is pending.
     #[inline(always)]
     pub fn take_sipi(&self) -> Option<Sipi> {
-        if !self.has_sipi() || !self.events.test_and_clear(SIPI) {
-            return None;
-        }
+        (self.has_sipi() && self.events.test_and_clear(SIPI)).then(|| self.taken_sipi())
+    }
+
+    /// Takes the SIPI, if one is pending and no INIT is beside it.
+    ///
+    /// An INIT overwrites, so a SIPI beside it came later: it is for the state that the INIT leads to.
+    #[inline(always)]
+    pub fn take_sipi_alone(&self) -> Option<Sipi> {
+        (self.has_sipi() && self.events.take_if_exactly(1 << SIPI)).then(|| self.taken_sipi())
+    }
+
+    #[inline(always)]
+    fn taken_sipi(&self) -> Sipi {
         // Pairs with send_sipi().
         smp_rmb();
-        Some(Sipi {
+        Sipi {
             vector: self.vector(),
-        })
+        }
     }
 }
 
@@ -178,6 +190,8 @@ pub trait Vcpu {
     fn blocker(&self) -> Option<Blocker>;
     /// Whether a SIPI is kept behind an INIT that waits (module parameter).
     fn keeps_sipi(&self) -> bool;
+    /// Whether a SIPI starts a vCPU that saw no INIT yet (module parameter).
+    fn takes_sipi_after_reset(&self) -> bool;
     /// Whether it is the bootstrap processor.
     fn is_bsp(&self) -> bool;
     /// Its activity state.
@@ -235,8 +249,9 @@ pub fn accept(vcpu: &mut impl Vcpu) -> Result<(), i32> {
         });
         vcpu.count(Outcome::InitTaken);
     }
-    if let Some(sipi) = vcpu.pending().and_then(|p| p.take_sipi()) {
-        if vcpu.mp_state() == Some(MpState::InitReceived) {
+    // Where an INIT came during the reset, and a SIPI behind it, both are taken the next time.
+    if let Some(sipi) = vcpu.pending().and_then(|p| p.take_sipi_alone()) {
+        if awaits_sipi(vcpu) {
             vcpu.start(sipi);
             vcpu.set_mp_state(MpState::Runnable);
             vcpu.count(Outcome::SipiTaken);
@@ -245,6 +260,19 @@ pub fn accept(vcpu: &mut impl Vcpu) -> Result<(), i32> {
         }
     }
     Ok(())
+}
+
+/// Whether a SIPI starts the vCPU.
+///
+/// A processor waits for SIPI after RESET as it does after INIT (SDM vol. 3, "MP Initialization
+/// Protocol Algorithm"). KVM's AP waits for an INIT first, unless the operator wants otherwise.
+#[inline(always)]
+fn awaits_sipi(vcpu: &impl Vcpu) -> bool {
+    match vcpu.mp_state() {
+        Some(MpState::InitReceived) => true,
+        Some(MpState::Uninitialized) => vcpu.takes_sipi_after_reset(),
+        _ => false,
+    }
 }
 
 /// INIT waits until it is no longer blocked; SIPI is dropped (SDM vol. 3, "Interprocessor
@@ -259,12 +287,15 @@ fn block(vcpu: &mut impl Vcpu, blocker: Blocker) {
     }
 }
 
-/// Makes the vCPU's state what KVM_SET_MP_STATE asks for. C has checked that the state exists and
-/// that the vCPU can be in it.
+/// Makes the vCPU's state what KVM_SET_MP_STATE asks for; nothing of a state that x86 does not have.
 ///
-/// SIPI_RECEIVED is INIT_RECEIVED with a SIPI pending, of the vector that is there.
+/// SIPI_RECEIVED is INIT_RECEIVED with a SIPI pending, of the vector that is there. Whether the vCPU
+/// blocks what the state waits for, accept() and wait_is_over() ask each time.
 #[inline(always)]
-pub fn set_state(vcpu: &mut impl Vcpu, state: MpState) {
+pub fn set_state(vcpu: &mut impl Vcpu, state: Untrusted<u32>) {
+    let Some(state) = state.check(MpState::from_raw) else {
+        return;
+    };
     if state == MpState::SipiReceived {
         vcpu.set_mp_state(MpState::InitReceived);
         if let Some(pending) = vcpu.pending() {
@@ -282,19 +313,30 @@ pub fn kept_sipi(vcpu: &impl Vcpu) -> Option<u8> {
     (pending.has_init() && vcpu.keeps_sipi() && pending.has_sipi()).then(|| pending.vector())
 }
 
+/// An INIT that KVM_SET_VCPU_EVENTS latches, or drops.
+#[derive(Clone, Copy, Debug)]
+pub struct LatchedInit {
+    /// `smi.latched_init`: any value but 0 latches.
+    pub latched: u8,
+    /// KVM_VCPUEVENT_VALID_SIPI_VECTOR.
+    pub vector_is_valid: bool,
+}
+
 /// Latches an INIT, or drops it, as userspace wants. C has stored the SIPI's vector.
 ///
-/// With `vector_is_valid` (KVM_VCPUEVENT_VALID_SIPI_VECTOR) a SIPI was kept behind the latched INIT,
-/// if SIPIs are kept. Without a latched INIT no SIPI is behind it.
+/// With a valid vector a SIPI was kept behind the latched INIT, if SIPIs are kept. Without a latched
+/// INIT no SIPI is behind it.
 #[inline(always)]
-pub fn restore(vcpu: &mut impl Vcpu, latched_init: bool, vector_is_valid: bool) {
+pub fn restore(vcpu: &mut impl Vcpu, init: Untrusted<LatchedInit>) {
     let keeps_sipi = vcpu.keeps_sipi();
+    // An INIT that nothing blocks is taken when the vCPU runs, so none is wrong.
+    let (latched, with_sipi) = init.read(|i| (i.latched != 0, i.latched != 0 && i.vector_is_valid));
     let Some(pending) = vcpu.pending() else {
         return;
     };
-    if latched_init {
+    if latched {
         pending.events.set(1 << INIT);
-        if keeps_sipi && vector_is_valid {
+        if keeps_sipi && with_sipi {
             pending.events.set(1 << SIPI);
         }
     } else {

@@ -26,4 +26,5 @@ pub mod pmi;
 pub mod request;
 pub mod state;
 pub mod svm;
+pub mod untrusted;
 pub mod vmx;

@@ -18,6 +18,7 @@
 
 use super::request::{Request, Requests};
 use super::sync::{Atomic, Full};
+use super::untrusted::Untrusted;
 
 /// Evidence that an NMI was queued: what it takes to make `KVM_REQ_NMI`.
 ///
@@ -57,7 +58,9 @@ impl<'a> Queue<'a> {
     /// An AP that userspace resets gets 0 here, and no request: nothing on the path of a vCPU
     /// that waits for SIPI would ever take it.
     #[inline(always)]
-    fn replace(&self, count: u8) {
+    fn replace(&self, count: Untrusted<u8>) {
+        // Any count is one: collect() keeps what the vCPU may have.
+        let count = count.read(|c| c);
         self.count.xchg(i32::from(count), Full);
         if count != 0 {
             // INVARIANT: the count was just made other than 0.
@@ -145,9 +148,12 @@ pub fn collect(vcpu: &mut impl Vcpu) {
 }
 
 /// Whether NMIs keep this vCPU from sleeping (C: kvm_vcpu_has_events()).
+///
+/// One that is blocked ends no HLT (SDM vol. 2, "HLT"; APM vol. 3, "HLT"), whether it was collected or
+/// not.
 #[inline(always)]
 pub fn has_event(vcpu: &impl Vcpu) -> bool {
-    vcpu.queue().requests.is_made(Request::Nmi) || (vcpu.pending() > 0 && vcpu.is_allowed())
+    (vcpu.queue().requests.is_made(Request::Nmi) || vcpu.pending() > 0) && vcpu.is_allowed()
 }
 
 /// Makes `count` NMIs pending, in place of those that are (KVM_SET_VCPU_EVENTS with
@@ -156,7 +162,7 @@ pub fn has_event(vcpu: &impl Vcpu) -> bool {
 /// The count goes to the queue, not to what is pending: the limit depends on the mask, which
 /// userspace sets too, and is applied when the vCPU collects.
 #[inline(always)]
-pub fn replace(vcpu: &mut impl Vcpu, count: u8) {
+pub fn replace(vcpu: &mut impl Vcpu, count: Untrusted<u8>) {
     vcpu.set_pending(0);
     vcpu.take_back();
     vcpu.queue().replace(count);

@@ -191,7 +191,7 @@ pub trait Vcpu {
     fn exit_with_exception(&mut self);
     /// Saves a pending debug trap, which the exit would lose.
     fn save_debug_trap(&mut self);
-    /// An NMI was delivered by an exit: none is pending, and more are blocked.
+    /// An NMI was delivered by an exit: one fewer is pending, and more are blocked.
     fn nmi_is_done(&mut self);
     /// An interrupt was delivered by an exit that acknowledges: the APIC has it in service.
     fn interrupt_is_in_service(&mut self, vector: u8);

@@ -17,6 +17,11 @@ module_param_named(sipi_behind_init, kvm_sipi_behind_init, bool, 0644);
 MODULE_PARM_DESC(sipi_behind_init,
 		 "Keep a SIPI that arrives while SMM or GIF holds back an INIT (default: drop it)");
 
+bool kvm_sipi_after_reset;
+module_param_named(sipi_after_reset, kvm_sipi_after_reset, bool, 0644);
+MODULE_PARM_DESC(sipi_after_reset,
+		 "A SIPI starts an AP that saw no INIT yet, as after RESET (default: drop it)");
+
 bool kvm_warn_requestless_kick;
 module_param_named(warn_requestless_kick, kvm_warn_requestless_kick, bool, 0644);
 MODULE_PARM_DESC(warn_requestless_kick,

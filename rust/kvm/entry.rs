@@ -11,10 +11,11 @@ use kernel::ffi::{c_int, c_void};
 
 use crate::bindings::{self, kvm_lapic, kvm_pmc, kvm_vcpu, kvm_vcpu_events, seq_file};
 use crate::debugfs;
-use crate::event::init_sipi::{self, Vcpu as _};
+use crate::event::init_sipi::{self, LatchedInit, Vcpu as _};
 use crate::event::mode::{self, ModeWord};
 use crate::event::mp_state::{self, MpState};
 use crate::event::pmi::{self, Source};
+use crate::event::untrusted::Untrusted;
 use crate::event::{lvt, nmi, request};
 use crate::kick::ThisCpu;
 use crate::lapic::Entry;
@@ -91,7 +92,7 @@ export! {
     /// `vcpu` is a live vCPU, which the calling thread has loaded.
     fn rust_kvm_set_pending_nmis(vcpu: *mut kvm_vcpu, count: u8) {
         // SAFETY: the caller's promise.
-        nmi::replace(&mut unsafe { OwnVcpu::from_raw(vcpu) }, count)
+        nmi::replace(&mut unsafe { OwnVcpu::from_raw(vcpu) }, Untrusted::new(count))
     }
 
     /// Whether only INIT and SIPI lead out of the vCPU's activity state. Any context.
@@ -232,7 +233,7 @@ export! {
         accept_pending(&mut vcpu)
     }
 
-    /// Sets the activity state, for KVM_SET_MP_STATE, which has checked it.
+    /// Sets the activity state, for KVM_SET_MP_STATE, which has refused what x86 does not have.
     ///
     /// # Safety
     ///
@@ -240,9 +241,7 @@ export! {
     fn rust_kvm_set_mp_state(vcpu: *mut kvm_vcpu, state: u32) {
         // SAFETY: the caller's promise.
         let mut own = unsafe { OwnVcpu::from_raw(vcpu) };
-        if let Some(state) = MpState::from_raw(state) {
-            init_sipi::set_state(&mut own, state);
-        }
+        init_sipi::set_state(&mut own, Untrusted::new(state))
     }
 
     /// Reports a SIPI that is kept behind a latched INIT, for KVM_GET_VCPU_EVENTS.
@@ -267,8 +266,11 @@ export! {
     fn rust_kvm_init_restore(vcpu: *mut kvm_vcpu, events: *const kvm_vcpu_events) {
         // SAFETY: the caller's promise.
         let (mut own, from) = unsafe { (OwnVcpu::from_raw(vcpu), &*events) };
-        let vector_is_valid = from.flags & bindings::KVM_VCPUEVENT_VALID_SIPI_VECTOR != 0;
-        init_sipi::restore(&mut own, from.smi.latched_init != 0, vector_is_valid)
+        let init = LatchedInit {
+            latched: from.smi.latched_init,
+            vector_is_valid: from.flags & bindings::KVM_VCPUEVENT_VALID_SIPI_VECTOR != 0,
+        };
+        init_sipi::restore(&mut own, Untrusted::new(init))
     }
 
     /// Shows the vCPU's event state in debugfs. Any thread.

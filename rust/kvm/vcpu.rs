@@ -199,6 +199,12 @@ impl init_sipi::Vcpu for OwnVcpu<'_> {
     }
 
     #[inline(always)]
+    fn takes_sipi_after_reset(&self) -> bool {
+        // SAFETY: a static of this module, which a write to the parameter's file changes whole.
+        unsafe { read_once(addr_of!(bindings::kvm_sipi_after_reset)) }
+    }
+
+    #[inline(always)]
     fn is_bsp(&self) -> bool {
         // SAFETY: asks for a vCPU that lives, which is invariant 1 of `Vcpu`.
         unsafe { bindings::kvm_vcpu_is_bsp(self.ptr()) }

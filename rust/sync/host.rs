@@ -111,6 +111,16 @@ impl Bits {
         let mask = 1 << (nr % 64);
         full(|| self.0.fetch_and(!mask, Unordered)) & mask != 0
     }
+
+    /// Clears the word if it is `bits` and no other, and tells whether it was; a full barrier if so,
+    /// and none if not (C: cmpxchg()).
+    pub fn take_if_exactly(&self, bits: u64) -> bool {
+        let taken = self.0.compare_exchange(bits, 0, SeqCst, Unordered).is_ok();
+        if taken {
+            fence(SeqCst);
+        }
+        taken
+    }
 }
 
 /// A word of bits that one thread changes, and NMIs and interrupts on its CPU set bits of.

@@ -127,6 +127,15 @@ impl Bits {
         let bit = 1 << (nr % 64);
         self.atomic().fetch_and(!bit, SeqCst) & bit != 0
     }
+
+    /// Clears the word if it is `bits` and no other, and tells whether it was; a full barrier if so
+    /// (C: cmpxchg()).
+    #[inline(always)]
+    pub(crate) fn take_if_exactly(&self, bits: u64) -> bool {
+        self.atomic()
+            .compare_exchange(bits, 0, SeqCst, SeqCst)
+            .is_ok()
+    }
 }
 
 /// A word of bits that one thread changes by plain instructions, and that NMIs and interrupts on

@@ -248,8 +248,9 @@ impl Vcpu for VmxVcpu<'_> {
 
     #[inline(always)]
     fn nmi_is_done(&mut self) {
+        let pending = own!(self.0, arch.nmi_pending);
         // Whole: debugfs shows it.
-        store!(&mut self.0, arch.nmi_pending = 0);
+        store!(&mut self.0, arch.nmi_pending = pending.saturating_sub(1));
         // SAFETY: the vCPU lives, and is owned and loaded: the invariants of `OwnVcpu`.
         unsafe { bindings::vmx_set_nmi_mask(self.ptr(), true) }
     }

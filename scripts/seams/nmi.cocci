@@ -49,10 +49,17 @@ position p;
 expression v;
 position p;
 @@
+(
 -if (kvm_test_request@p(KVM_REQ_NMI, v) ||
 -    (v->arch.nmi_pending && kvm_x86_call(nmi_allowed)(v, false)))
 +if (rust_kvm_nmi_has_event(v))
  	return true;
+|
+-if ((kvm_test_request@p(KVM_REQ_NMI, v) || v->arch.nmi_pending) &&
+-    kvm_x86_call(nmi_allowed)(v, false))
++if (rust_kvm_nmi_has_event(v))
+ 	return true;
+)
 
 @ kvm_vcpu_reset @
 expression v;

@@ -6,13 +6,18 @@
 // restates: include/linux/kvm_host.h kvm_clear_request by core/request.rs:drop_request
 
 @ pmu_pmi @
-expression v;
+identifier v;
 position p;
 @@
+ vcpu_enter_guest(struct kvm_vcpu *v)
+ {
+ <...
 -if (kvm_check_request@p(KVM_REQ_PMU, v)) kvm_pmu_handle_event(v);
 -if (kvm_check_request(KVM_REQ_PMI, v)) kvm_pmu_deliver_pmi(v);
 +if (READ_ONCE(v->requests) & KVM_EVENTS_SERVED)
 +	rust_kvm_service_events(v);
+ ...>
+ }
 
 @ smi @
 identifier v;

@@ -6,12 +6,13 @@
 #![allow(clippy::precedence, clippy::nonminimal_bool, clippy::type_complexity)]
 
 use kvm_event_core::init_sipi::{
-    accept, is_init, kept_sipi, restore, send_init, send_sipi, set_state, Blocker, Init, Nested,
-    Outcome, Pending, Sipi, Vcpu,
+    accept, is_init, kept_sipi, restore, send_init, send_sipi, set_state, Blocker, Init,
+    LatchedInit, Nested, Outcome, Pending, Sipi, Vcpu,
 };
 use kvm_event_core::mp_state::MpState;
 use kvm_event_core::request::{Request, Requests};
 use kvm_event_core::sync::{Bits, Word};
+use kvm_event_core::untrusted::Untrusted;
 use proptest::prelude::*;
 
 const STATES: [MpState; 6] = [
@@ -29,6 +30,13 @@ const BLOCKERS: [Option<Blocker>; 4] = [
     Some(Blocker::Root),
 ];
 
+fn latched(init: bool, vector_is_valid: bool) -> Untrusted<LatchedInit> {
+    Untrusted::new(LatchedInit {
+        latched: init.into(),
+        vector_is_valid,
+    })
+}
+
 struct Ap {
     apic: bool,
     events: Bits,
@@ -37,9 +45,12 @@ struct Ap {
     state: MpState,
     blocker: Option<Blocker>,
     keeps: bool,
+    after_reset: bool,
     bsp: bool,
     /// With L2 active: what L1 says, and whether it takes what is pending.
     l1: Option<(fn() -> Nested, bool)>,
+    /// What is sent while the first reset is under way: a SIPI's vector, or an INIT.
+    during_reset: Vec<Option<u8>>,
     resets: u32,
     starts: Vec<u8>,
     counted: Vec<Outcome>,
@@ -55,8 +66,10 @@ impl Ap {
             state,
             blocker: None,
             keeps: false,
+            after_reset: false,
             bsp: false,
             l1: None,
+            during_reset: Vec::new(),
             resets: 0,
             starts: Vec::new(),
             counted: Vec::new(),
@@ -95,7 +108,7 @@ impl Ap {
         if let Some(vector) = vector.filter(|_| self.apic) {
             self.vector.store(vector.into());
         }
-        restore(self, latched_init, vector.is_some());
+        restore(self, latched(latched_init, vector.is_some()));
     }
 }
 
@@ -124,6 +137,9 @@ impl Vcpu for Ap {
     fn keeps_sipi(&self) -> bool {
         self.keeps
     }
+    fn takes_sipi_after_reset(&self) -> bool {
+        self.after_reset
+    }
     fn is_bsp(&self) -> bool {
         self.bsp
     }
@@ -135,6 +151,12 @@ impl Vcpu for Ap {
     }
     fn reset(&mut self, _: Init) {
         self.resets += 1;
+        for vector in core::mem::take(&mut self.during_reset) {
+            match vector {
+                Some(vector) => self.sipi(vector),
+                None => self.init(),
+            }
+        }
     }
     fn start(&mut self, sipi: Sipi) {
         self.starts.push(sipi.vector);
@@ -148,11 +170,12 @@ impl Vcpu for Ap {
 #[test]
 fn every_acceptance() {
     for (state, blocker) in STATES.iter().flat_map(|&s| BLOCKERS.map(move |b| (s, b))) {
-        for flags in 0..16 {
+        for flags in 0..32 {
             let is = |bit: u32| flags & (1 << bit) != 0;
-            let (init, sipi, keeps, bsp) = (is(0), is(1), is(2), is(3));
+            let (init, sipi, keeps, bsp, after_reset) = (is(0), is(1), is(2), is(3), is(4));
             let mut ap = Ap::new(state);
             (ap.blocker, ap.keeps, ap.bsp) = (blocker, keeps, bsp);
+            ap.after_reset = after_reset;
             if init {
                 ap.init();
             }
@@ -160,8 +183,7 @@ fn every_acceptance() {
                 ap.sipi(0x9a);
             }
             assert_eq!(accept(&mut ap), Ok(()));
-            let what =
-                format!("{state:?} {blocker:?} init {init} sipi {sipi} keeps {keeps} bsp {bsp}");
+            let what = format!("{state:?} {blocker:?} init {init} sipi {sipi} {flags:05b}");
             if let Some(blocker) = blocker {
                 let kept = sipi && init && keeps && blocker != Blocker::Root;
                 assert_eq!(ap.left(), (init, kept), "{what}");
@@ -181,7 +203,9 @@ fn every_acceptance() {
                 (true, false) => MpState::InitReceived,
                 (false, _) => state,
             };
-            let starts = sipi && waiting == MpState::InitReceived;
+            let awaits = waiting == MpState::InitReceived
+                || after_reset && waiting == MpState::Uninitialized;
+            let starts = sipi && awaits;
             assert_eq!(ap.left(), (false, false), "{what}");
             assert_eq!(ap.resets, u32::from(init), "{what}");
             assert_eq!(ap.starts, Vec::from_iter(starts.then_some(0x9a)), "{what}");
@@ -198,6 +222,40 @@ fn every_acceptance() {
                 Outcome::SipiNotAwaited
             }));
             assert_eq!(ap.counted, counted, "{what}");
+        }
+    }
+}
+
+/// What comes while the AP is reset: an INIT is taken before the SIPI behind it, which starts the AP
+/// that this INIT resets; a SIPI in front of it is gone.
+#[test]
+fn an_init_during_the_reset() {
+    for (during, resets, starts, state) in [
+        (vec![], 1, vec![], MpState::InitReceived),
+        (vec![Some(7)], 1, vec![7], MpState::Runnable),
+        (vec![None], 2, vec![], MpState::InitReceived),
+        (vec![None, Some(7)], 2, vec![7], MpState::Runnable),
+        (vec![None, Some(7), Some(8)], 2, vec![8], MpState::Runnable),
+        (vec![Some(7), None], 2, vec![], MpState::InitReceived),
+        (vec![Some(7), None, Some(8)], 2, vec![8], MpState::Runnable),
+        (vec![None, Some(7), None], 2, vec![], MpState::InitReceived),
+    ] {
+        for bsp in [false, true] {
+            let what = format!("{during:?} bsp {bsp}");
+            let mut ap = Ap::new(MpState::Halted);
+            (ap.bsp, ap.during_reset) = (bsp, during.clone());
+            ap.init();
+            // As long as something is pending, the vCPU comes back.
+            for _ in 0..2 {
+                assert_eq!(accept(&mut ap), Ok(()));
+            }
+            assert_eq!((ap.left(), ap.resets), ((false, false), resets), "{what}");
+            let (starts, state) = if bsp {
+                (&[][..], MpState::Runnable)
+            } else {
+                (&starts[..], state)
+            };
+            assert_eq!((&ap.starts[..], ap.state), (starts, state), "{what}");
         }
     }
 }
@@ -270,7 +328,7 @@ fn every_state_that_is_set() {
             ap.apic = apic;
             ap.set_left(before);
             ap.vector.store(0x9a);
-            set_state(&mut ap, state);
+            set_state(&mut ap, Untrusted::new(state as u32));
             let sipi = state == MpState::SipiReceived;
             let what = format!("{from:?} -> {state:?}, apic {apic}, before {before:?}");
             let in_state = if sipi { MpState::InitReceived } else { state };
@@ -278,6 +336,36 @@ fn every_state_that_is_set() {
             assert_eq!(ap.left(), (before.0, before.1 || sipi && apic), "{what}");
             assert_eq!((ap.vector.load(), ap.requests.load()), (0x9a, 0), "{what}");
         }
+    }
+}
+
+/// What userspace may set: a state that x86 does not have changes nothing, and any other value than 0
+/// latches an INIT.
+#[test]
+fn whatever_userspace_says() {
+    for raw in (0..=255).chain([1 << 8, 1 << 16, 1 << 31, u32::MAX]) {
+        for from in STATES {
+            let mut ap = Ap::new(from);
+            set_state(&mut ap, Untrusted::new(raw));
+            let known = STATES.iter().any(|&s| s as u32 == raw);
+            assert!(
+                known || (ap.state, ap.left()) == (from, (false, false)),
+                "{raw}"
+            );
+            let on_its_way_in = MpState::SipiReceived;
+            assert!(!known || ap.state != on_its_way_in, "{raw}");
+        }
+    }
+    for raw in 0..=u8::MAX {
+        let mut ap = Ap::new(MpState::Runnable);
+        restore(
+            &mut ap,
+            Untrusted::new(LatchedInit {
+                latched: raw,
+                vector_is_valid: true,
+            }),
+        );
+        assert_eq!(ap.left(), (raw != 0, false));
     }
 }
 
@@ -310,7 +398,7 @@ fn every_restore() {
         (ap.apic, ap.keeps) = (apic, keeps);
         ap.set_left(before);
         ap.vector.store(0x9a);
-        restore(&mut ap, latched_init, vector_is_valid);
+        restore(&mut ap, latched(latched_init, vector_is_valid));
         let after = match (apic, latched_init) {
             (false, _) => before,
             (true, true) => (true, before.1 || keeps && vector_is_valid),

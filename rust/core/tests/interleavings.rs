@@ -14,6 +14,7 @@ use kvm_event_core::mode::{self, kick_self, Mode, ModeWord};
 use kvm_event_core::nmi::{collect, has_event, replace, reset};
 use kvm_event_core::request::{Request, Requests};
 use kvm_event_core::sync::{Bits, Full, Word};
+use kvm_event_core::untrusted::Untrusted;
 use loom::sync::atomic::{fence, Ordering::SeqCst};
 use loom::sync::Arc;
 use loom::thread;
@@ -147,7 +148,7 @@ fn replace_never_leaves_an_nmi_without_its_request() {
                 shared.requests().take(Request::Nmi);
             }
             collect(&mut vcpu);
-            replace(&mut vcpu, count);
+            replace(&mut vcpu, Untrusted::new(count));
             sender.join().unwrap();
             assert_requested(&shared);
         });
@@ -397,5 +398,49 @@ fn init_beside_a_taker() {
         let after = apic.pending().take_init().is_some();
         assert!(before != after, "taken once");
         assert_eq!(apic.pending().take_sipi().map(|s| s.vector), Some(2));
+    });
+}
+
+/// Two INITs, each with its SIPI, beside the thread that takes them: the last it does is to start the
+/// vCPU, by the last SIPI, whatever came during the reset.
+#[test]
+fn the_last_init_is_taken_before_its_sipi() {
+    started_last(|pending| pending.take_sipi_alone().map(|s| s.vector));
+}
+
+/// A SIPI that is taken beside an INIT starts a vCPU which that INIT then resets.
+#[test]
+#[should_panic(expected = "left waiting")]
+fn a_sipi_that_is_taken_beside_an_init() {
+    started_last(|pending| pending.take_sipi().map(|s| s.vector));
+}
+
+fn started_last(take_sipi: fn(Pending<'_>) -> Option<u8>) {
+    check(move || {
+        let apic = Apic::new();
+        send_init(apic.pending(), Requests::new(&apic.requests));
+        let sender = {
+            let apic = apic.clone();
+            thread::spawn(move || {
+                send_init(apic.pending(), Requests::new(&apic.requests));
+                apic.send_sipi(2);
+            })
+        };
+        // None: no INIT yet, or started before it.
+        let mut started = None;
+        let mut accept = || {
+            if apic.pending().take_init().is_some() {
+                started = None;
+            }
+            if let Some(vector) = take_sipi(apic.pending()) {
+                started = Some(vector);
+            }
+        };
+        accept();
+        sender.join().unwrap();
+        accept();
+        accept();
+        assert!(!apic.pending().any(), "left over");
+        assert_eq!(started, Some(2), "left waiting");
     });
 }

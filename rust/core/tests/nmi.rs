@@ -9,6 +9,7 @@ mod common;
 use common::{Shared, Vcpu};
 use kvm_event_core::nmi::{collect, has_event, replace, reset};
 use kvm_event_core::request::Request;
+use kvm_event_core::untrusted::Untrusted;
 use proptest::prelude::*;
 
 const BOOLS: [bool; 2] = [false, true];
@@ -90,7 +91,7 @@ fn an_nmi_keeps_awake_if_it_can_be_delivered() {
                     allowed,
                     ..Vcpu::new(&shared)
                 };
-                assert_eq!(has_event(&vcpu), requested || (pending > 0 && allowed));
+                assert_eq!(has_event(&vcpu), (requested || pending > 0) && allowed);
             }
         }
     }
@@ -113,7 +114,7 @@ fn replace_requests_if_and_only_if_pending() {
                     masked,
                     ..Vcpu::new(&shared)
                 };
-                replace(&mut vcpu, count);
+                replace(&mut vcpu, Untrusted::new(count));
                 assert_eq!((vcpu.pending, vcpu.held), (0, false));
                 assert_eq!((vcpu.injected, vcpu.masked), (injected, masked));
                 assert_eq!(shared.count(), i32::from(count));
@@ -213,7 +214,7 @@ proptest! {
                     // C saves and sets what is injected and masked.
                     let (injected, masked) = (vcpu.injected, vcpu.masked);
                     vcpu = Vcpu { vnmi, injected, masked, ..Vcpu::new(&shared) };
-                    replace(&mut vcpu, before as u8);
+                    replace(&mut vcpu, Untrusted::new(before as u8));
                     prop_assert_eq!((shared.count() as u64, kept(&vcpu)), (before, 0));
                 }
                 Step::Reset => {
@@ -224,7 +225,7 @@ proptest! {
                 }
                 Step::SetPending(count) => {
                     collect(&mut vcpu);
-                    replace(&mut vcpu, count);
+                    replace(&mut vcpu, Untrusted::new(count));
                     sent = delivered + u64::from(count);
                 }
             }

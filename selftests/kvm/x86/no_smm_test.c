@@ -117,6 +117,29 @@ TEST_F(no_smm, by_icr)
 	EXPECT_NOT_IN_SMM(&self->ap);
 }
 
+static int set_events(struct ap *ap, bool pending, bool smm, bool inside_nmi)
+{
+	struct kvm_vcpu_events events;
+
+	vcpu_events_get(ap->vcpu, &events);
+	events.flags |= KVM_VCPUEVENT_VALID_SMM;
+	events.smi.pending = pending;
+	events.smi.smm = smm;
+	events.smi.smm_inside_nmi = inside_nmi;
+	return __vcpu_ioctl(ap->vcpu, KVM_SET_VCPU_EVENTS, &events) ? errno : 0;
+}
+
+/* As without CONFIG_KVM_SMM: nothing of SMM's can be set, and what KVM reported can be. */
+TEST_F(no_smm, by_set_events)
+{
+	EXPECT_EQ(EINVAL, set_events(&self->ap, true, false, false));
+	EXPECT_EQ(EINVAL, set_events(&self->ap, false, true, false));
+	EXPECT_EQ(EINVAL, set_events(&self->ap, false, true, true));
+	EXPECT_EQ(0, set_events(&self->ap, false, false, false));
+	EXPECT_NO_SMI(&self->ap);
+	EXPECT_NOT_IN_SMM(&self->ap);
+}
+
 static int count_kicks(void)
 {
 	TEST_ASSERT(trace_probe('p', "kick", "__kvm_vcpu_kick") ||
