@@ -8,15 +8,17 @@ CHECK_LINES := $(if $(filter all,$(KERNEL)),$(if $(KDIR),$(firstword $(LINES)),$
 
 export VENDOR ?= both
 .DEFAULT_GOAL := help
-.PHONY: help run check shell bench integrate accept lint core-test self-test matrix clean distclean
+.PHONY: help run check check-deep shell bench integrate accept lint core-test self-test matrix clean distclean
 
 help:
 	@echo 'KVM x86 event delivery in Rust. Targets:'
 	@echo '  run        build the kernel with KVM in C and Rust, boot it on emulated AMD and Intel machines, run KVM selftests'
-	@echo '  check      every test: rust/core on the host, lints, the build, and the lab on pristine C, on Rust and on the defects'
+	@echo '  check      every test: rust/core on the host, lints, the build, and the lab on pristine C, fixed C, Rust and the defects'
+	@echo '  check-deep what takes long: our tests on pristine C with each of scripts/fixes alone'
 	@echo '  shell      the same machine, modules loaded, a shell on its serial line; selftests in /t'
 	@echo '  bench      the defects put back, pristine C and Rust side by side: a table, build/bench/bench.json and bench.html'
-	@echo '  integrate  KDIR=tree OUT=folder: a copy of the tree with CONFIG_KVM_X86_EVENTS_RUST, off by default'
+	@echo '  integrate  KDIR=tree OUT=folder: a copy of the tree with CONFIG_KVM_X86_EVENTS_RUST, off by default;'
+	@echo '             FIXES=1: with the option off, C with scripts/fixes and scripts/features'
 	@echo '  accept     KDIR=tree or KERNEL=line: the C that Rust stands for was read in that tree, and Rust follows it'
 	@echo '  core-test  cargo test over rust/core (also its interleavings, by loom)'
 	@echo '  lint       rustfmt, clippy, checkpatch, sparse, shellcheck'
@@ -43,6 +45,10 @@ bench:
 check:
 	@scripts/check '$(KDIR)' $(CHECK_LINES)
 
+check-deep:
+	@scripts/lab deep '$(KERNEL)' '$(KDIR)'
+
+integrate: export FIXES ?=
 integrate:
 	@scripts/make-integrated '$(KDIR)' '$(OUT)'
 
