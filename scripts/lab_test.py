@@ -35,6 +35,15 @@ broken@intel strange_test fails on Bochs
 """
 
 
+FAULTS = """
+our ours_test 10
+fault wait-for-sipi ours_test fixture.sleeps fixture.wakes
+fault@intel halt-pmi ours_test fixture.halts
+our@amd svm_test 10
+spare@intel c ours_test takes long
+"""
+
+
 class Silent:
     """A machine that says this, and then nothing more, but doesn't end; or does."""
 
@@ -52,6 +61,64 @@ class Silent:
 
     def hints(self):
         return ["VMFAIL: a reason"]
+
+
+class Faults(unittest.TestCase):
+    def setUp(self):
+        self.amd, self.intel = (self.manifest(FAULTS, vendor) for vendor in ("amd", "intel"))
+
+    @staticmethod
+    def manifest(text, vendor):
+        with tempfile.NamedTemporaryFile("w") as f:
+            f.write(text)
+            f.flush()
+            return lab.Manifest(f.name, vendor, "6.12")
+
+    def test_cases_fail_on_pristine_c_and_with_any_other_fix(self):
+        fails = self.intel.ours["ours_test"]
+        self.assertEqual(fails["c"], {"fixture.sleeps", "fixture.wakes", "fixture.halts"})
+        self.assertEqual(fails["fixed-wait-for-sipi"], {"fixture.halts"})
+        self.assertEqual(fails["fixed-halt-pmi"], {"fixture.sleeps", "fixture.wakes"})
+        self.assertNotIn("fixed-wait-for-sipi", self.amd.ours["ours_test"])
+        self.assertNotIn("fixed", fails)
+        self.assertNotIn("rust", fails)
+
+    def test_refused(self):
+        for wrong in ("fault no-such-fix ours_test fixture.case", "fault halt-pmi no_such_test fixture.case",
+                      "fault halt-pmi ours_test"):
+            with self.assertRaises(SystemExit, msg=wrong):
+                self.manifest(f"{FAULTS}{wrong}\n", "amd")
+        # A test of the other vendor's is none of ours, and no error.
+        self.manifest(f"{FAULTS}fault halt-pmi svm_test fixture.case\n", "intel")
+
+    def test_plan(self):
+        variants = ["rust", "fixed", "c"]
+        _, runs = lab.plan(self.amd, "run", variants, [], 1)
+        self.assertEqual(runs, [("rust", "ours_test"), ("rust", "svm_test"), ("fixed", "ours_test"), ("c", "ours_test")])
+        _, runs = lab.plan(self.amd, "check", ["fixed"], [], 1)
+        self.assertEqual(runs, [("fixed", "ours_test"), ("fixed", "svm_test")])
+        _, runs = lab.plan(self.intel, "deep", ["fixed-halt-pmi"], [], 1)
+        self.assertEqual(runs, [])  # Spared: it still has the other fault's cases.
+
+    def test_what_is_seen(self):
+        run = lab.Run("/dev/null", "amd")
+        for variant, rc, *lines in (("c", 1, "not ok 1 fixture.sleeps"), ("fixed", 0), ("rust", 1, "not ok 1 fixture.else")):
+            for text in (f"@@ loaded {variant}", "@@ begin ours_test", *lines, f"@@ end ours_test {rc}"):
+                run.line(text)
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            lab.table_of_faults({"amd": self.amd}, {"amd": run.results}, [])
+        self.assertRegex(out.getvalue(), r"wait-for-sipi  amd     ours_test  fails: 1 case  pass     pass")
+
+    def test_fixed_c_is_what_rust_must_equal(self):
+        run = lab.Run("/dev/null", "amd")
+        for variant, rc in (("c", 1), ("fixed", 1), ("rust", 0)):
+            for text in (f"@@ loaded {variant}", "@@ begin k_test", f"@@ end k_test {rc}"):
+                run.line(text)
+        report = lab.Report()
+        with contextlib.redirect_stdout(io.StringIO()):
+            lab.judge_kernel(report, self.amd, run.results, ["k_test"], "6.12")
+        self.assertEqual((report.passed, report.failed), (1, 1))
 
 
 class Judge(unittest.TestCase):
