@@ -31,9 +31,10 @@ class Qemu:
 
     @classmethod
     def command(cls, kernel, image, append):
-        return ["qemu-system-x86_64", *cls.how, "-cpu", "EPYC,+svm,+npt", "-m", "4096", "-nographic", "-no-reboot",
+        return ["qemu-system-x86_64", *cls.how, "-cpu", "EPYC,+svm,+npt,+vgif", "-m", "4096", "-nographic", "-no-reboot",
                 "-nic", "none", "-kernel", f"{kernel}/arch/x86/boot/bzImage", "-initrd", str(image), "-append",
-                f"console=ttyS0 tsc=reliable {CONSOLE} {append}"]
+                # The parameter where KVM is built in, as lab-init loads it.
+                f"console=ttyS0 tsc=reliable {CONSOLE} kvm_amd.vgif=0 {append}"]
 
     def __init__(self, kernel, image, append, directory):
         self.process = subprocess.Popen(self.command(kernel, image, append), stdin=subprocess.DEVNULL,

@@ -115,7 +115,7 @@ FIXTURE_VARIANT(order)
 	struct row row;
 };
 
-/* Not with a pending entry: a fault that userspace adds to one, KVM drops. */
+/* Not with a pending entry: upstream drops a fault that userspace adds (svm_entry_exception_test). */
 FIXTURE(fault_order)
 {
 	struct tested t;

@@ -5,8 +5,8 @@
  * latched until STGI; SIPI is never latched. Before 5.11, whoever took INITs did so
  * without asking whether L1 intercepts them. No test of KVM's sends one to L2.
  *
- * With vGIF KVM doesn't see the STGI, and takes the INIT late, which fails here: where the
- * processor has it, load kvm_amd with vgif=0.
+ * With vGIF upstream doesn't see the STGI, and takes the INIT late (svm_vgif_init_test), which fails
+ * here: where the processor has it, load kvm_amd with vgif=0.
  */
 #include <fcntl.h>
 

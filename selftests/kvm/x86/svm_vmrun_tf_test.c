@@ -9,10 +9,9 @@
 #define RFLAGS_TF	(1 << 8)
 
 static int l1_traps, l2_traps;
-static u64 trap_rip, trap_dr6;
+static u64 after_vmrun, trap_rip, trap_dr6;
 static bool in_l2;
 static u8 l2_stack[L2_STACK_SIZE] __aligned(16);
-extern char after_vmrun;
 
 static void db_handler(struct ex_regs *regs)
 {
@@ -46,16 +45,19 @@ static void l1_code(struct svm_test_data *svm)
 	/* POPF traps no earlier than behind the instruction that follows it. */
 	asm volatile("vmload %%rax\n\t"
 		     "lea -128(%%rsp), %%rsp\n\t"
+		     "lea 1f(%%rip), %%rbx\n\t"
+		     "mov %%rbx, %[after]\n\t"
+		     "push %%rbp\n\t"
 		     "pushfq\n\t"
 		     "orq %[tf], (%%rsp)\n\t"
 		     "popfq\n\t"
 		     "vmrun %%rax\n\t"
-		     ".globl after_vmrun\n"
-		     "after_vmrun:\n\t"
-		     "nop\n\t"
+		     "1: nop\n\t"
+		     "pop %%rbp\n\t"
 		     "lea 128(%%rsp), %%rsp\n\t"
 		     "vmsave %%rax"
-		     : : "a"(svm->vmcb_gpa), [tf] "i"(RFLAGS_TF)
+		     : [after] "=m"(after_vmrun)
+		     : "a"(svm->vmcb_gpa), [tf] "i"(RFLAGS_TF)
 		     : "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
 		       "r15", "memory", "cc");
 	tell(PORT_EXIT, vmcb->control.exit_code);
@@ -77,6 +79,7 @@ FIXTURE_SETUP(vmrun_tf)
 	ASSERT_EQ(SVM_EXIT_VMMCALL, ap_told(&self->ap));
 	sync_global_from_guest(vm, l1_traps);
 	sync_global_from_guest(vm, l2_traps);
+	sync_global_from_guest(vm, after_vmrun);
 	sync_global_from_guest(vm, trap_rip);
 	sync_global_from_guest(vm, trap_dr6);
 }
@@ -89,7 +92,7 @@ FIXTURE_TEARDOWN(vmrun_tf)
 TEST_F(vmrun_tf, one_trap_after_the_exit)
 {
 	EXPECT_EQ(1, l1_traps);
-	EXPECT_EQ((u64)&after_vmrun, trap_rip);
+	EXPECT_EQ(after_vmrun, trap_rip);
 	EXPECT_EQ(0, l2_traps);
 }
 

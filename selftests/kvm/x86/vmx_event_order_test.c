@@ -113,7 +113,7 @@ static void stage_nested(struct kvm_vcpu *vcpu, const char *events)
 	if (strchr(events, 'M'))
 		state.head.flags |= KVM_STATE_NESTED_MTF_PENDING;
 	if (strchr(events, 'P')) {
-		/* KVM takes a deadline that is past for one far ahead, so this one is near. */
+		/* Upstream takes a deadline that is past for one far ahead, so this one is near. */
 		state.head.hdr.vmx.flags |= KVM_STATE_VMX_PREEMPTION_TIMER_DEADLINE;
 		state.head.hdr.vmx.preemption_timer_deadline =
 			(vcpu_get_msr(vcpu, MSR_IA32_TSC) >> TIMER_SHIFT) + (1 << 17);
