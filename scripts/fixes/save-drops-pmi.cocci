@@ -27,12 +27,16 @@ position p;
 +{
 +	struct kvm_pmu *pmu = vcpu_to_pmu(vcpu);
 +	struct kvm_pmc *pmc;
++	int idx;
 +	int i;
 +
++	/* Not the vCPU's own index: KVM_RUN holds that when it syncs registers. */
++	idx = srcu_read_lock(&vcpu->kvm->srcu);
 +	kvm_for_each_pmc(pmu, pmc, i, pmu->reprogram_pmi) {
 +		if (pmc_pause_counter(pmc) && pmc_event_is_allowed(pmc))
 +			__kvm_perf_overflow(pmc, false);
 +	}
++	srcu_read_unlock(&vcpu->kvm->srcu, idx);
 +}
 +
  void kvm_pmu_handle_event@p(struct kvm_vcpu *v) { ... }
@@ -51,18 +55,22 @@ position p;
 +{
 +	struct kvm_pmu *pmu = vcpu_to_pmu(vcpu);
 +	struct kvm_pmc *pmc;
++	int idx;
 +	int i;
 +
 +	/* There the hardware counts, and KVM finds an overflow at once. */
 +	if (kvm_vcpu_has_mediated_pmu(vcpu))
 +		return;
 +
++	/* Not the vCPU's own index: KVM_RUN holds that when it syncs registers. */
++	idx = srcu_read_lock(&vcpu->kvm->srcu);
 +	kvm_for_each_pmc(pmu, pmc, i, pmu->reprogram_pmi) {
 +		bool enabled = pmc_is_globally_enabled(pmc) && pmc_is_locally_enabled(pmc);
 +
 +		if (pmc_pause_counter(pmc) && enabled && pmc_is_event_allowed(pmc))
 +			__kvm_perf_overflow(pmc, false);
 +	}
++	srcu_read_unlock(&vcpu->kvm->srcu, idx);
 +}
 +
  void kvm_pmu_handle_event@p(struct kvm_vcpu *v) { ... }
@@ -78,9 +86,7 @@ position p;
 +	 * Requests aren't saved, what they lead to is: an overflow becomes a
 +	 * bit of GLOBAL_STATUS and a PMI, and a PMI an NMI, an SMI or an IRQ.
 +	 */
-+	kvm_vcpu_srcu_read_lock(v);
 +	kvm_pmu_record_overflows(v);
-+	kvm_vcpu_srcu_read_unlock(v);
 +	if (kvm_check_request(KVM_REQ_PMI, v))
 +		kvm_pmu_deliver_pmi(v);
 +
