@@ -54,6 +54,30 @@ static inline void nested_ap_create(struct ap *ap, bool is_bsp, void *l1)
 	vcpu_ioctl(ap->vcpu, KVM_SET_LAPIC, &lapic);
 }
 
+/* As KVM_X86_SET_MCE reports a machine check. */
+static inline void add_machine_check(struct kvm_vcpu *vcpu)
+{
+	struct kvm_vcpu_events events;
+
+	vcpu_events_get(vcpu, &events);
+	events.flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	events.exception.pending = 1;
+	events.exception.nr = MC_VECTOR;
+	events.exception.has_error_code = 0;
+	events.exception_has_payload = 0;
+	vcpu_events_set(vcpu, &events);
+}
+
+static inline void add_triple_fault(struct kvm_vcpu *vcpu)
+{
+	struct kvm_vcpu_events events;
+
+	vcpu_events_get(vcpu, &events);
+	events.flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+	events.triple_fault.pending = 1;
+	vcpu_events_set(vcpu, &events);
+}
+
 /* Saves the vCPU and restores it in a VM that has only the memory of the old one. */
 static inline void nested_ap_restore(struct ap *ap)
 {

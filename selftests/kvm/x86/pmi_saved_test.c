@@ -3,9 +3,14 @@
  * A counter's overflow that KVM has yet to look at, and the PMI that it leads to, are the
  * guest's: they are in what userspace saves, and come once, wherever the vCPU goes on.
  */
+#include <sys/mman.h>
+
 #include "event_pmu.h"
 
 #define PMI_VECTOR	0x60
+#define SLOT		10
+#define SLOT_GPA	0xe0000000
+#define CHANGES		100
 
 static int pmis;
 static u32 lvtpc;
@@ -147,6 +152,49 @@ TEST_F(pmi_saved, looked_at)
 	vcpu_events_get(self->vcpu, &events);
 	vcpu_events_get(self->vcpu, &events);
 	EXPECT_EQ(variant->pmis, pmis_of(self->vcpu));
+}
+
+static void guest_stops_again(void)
+{
+	for (;;)
+		guest_stops(1);
+}
+
+static int changes;
+
+/* Each change waits for the readers of KVM's memory slots, of which KVM_RUN is one. */
+static void *change_memslots(void *arg)
+{
+	void *page = mmap(NULL, getpagesize(), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct kvm_vm *vm = arg;
+
+	TEST_ASSERT(page != MAP_FAILED, "mmap");
+	while (changes < CHANGES) {
+		vm_set_user_memory_region(vm, SLOT, 0, SLOT_GPA, getpagesize(), page);
+		vm_set_user_memory_region(vm, SLOT, 0, SLOT_GPA, 0, page);
+		WRITE_ONCE(changes, changes + 1);
+	}
+	return NULL;
+}
+
+/* KVM_RUN gets the events itself, where userspace wants them beside the exit. */
+TEST(events_of_kvm_run_while_memslots_change)
+{
+	long end = now_ms() + LIMIT_MS;
+	struct kvm_vcpu *vcpu;
+	pthread_t thread;
+	struct kvm_vm *vm;
+
+	vm = vm_create_with_one_vcpu(&vcpu, guest_stops_again);
+	vcpu->run->kvm_valid_regs = KVM_SYNC_X86_EVENTS;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, change_memslots, vm));
+	while (READ_ONCE(changes) < CHANGES && now_ms() < end)
+		run_to_stop(vcpu);
+	/* A change that waits for ever can't be ended. */
+	ASSERT_EQ(CHANGES, READ_ONCE(changes));
+	pthread_join(thread, NULL);
+	kvm_vm_free(vm);
 }
 
 int main(int argc, char **argv)

@@ -4,32 +4,10 @@
  * have it, the SIPI is dropped. On, it starts the AP, as it starts a processor after RESET. What a
  * guest sees that sends INIT as well is the same with both.
  */
-#include <fcntl.h>
-
+#include "event_parameter.h"
 #include "event_test.h"
 
-#define PARAMETER	"/sys/module/kvm/parameters/sipi_after_reset"
-
-/* Y or N; 0 where there is no such parameter. */
-static char get_parameter(void)
-{
-	int fd = open(PARAMETER, O_RDONLY);
-	char value = 0;
-
-	if (fd < 0)
-		return 0;
-	TEST_ASSERT(read(fd, &value, 1) == 1, "read " PARAMETER);
-	close(fd);
-	return value;
-}
-
-static void set_parameter(char value)
-{
-	int fd = open(PARAMETER, O_WRONLY);
-
-	TEST_ASSERT(fd >= 0 && write(fd, &value, 1) == 1, "write " PARAMETER ": errno %d", errno);
-	close(fd);
-}
+#define PARAMETER	"sipi_after_reset"
 
 FIXTURE(sipi_after_reset)
 {
@@ -65,11 +43,11 @@ static void create_reset(struct ap *ap)
 
 FIXTURE_SETUP(sipi_after_reset)
 {
-	self->parameter = get_parameter();
+	self->parameter = get_parameter(PARAMETER);
 	if (variant->on && !self->parameter)
 		SKIP(return, "KVM has no parameter sipi_after_reset");
 	if (self->parameter)
-		set_parameter(variant->on ? 'Y' : 'N');
+		set_parameter(PARAMETER, variant->on ? 'Y' : 'N');
 	create_reset(&self->ap);
 	create_reset(&self->other);
 }
@@ -77,7 +55,7 @@ FIXTURE_SETUP(sipi_after_reset)
 FIXTURE_TEARDOWN(sipi_after_reset)
 {
 	if (self->parameter)
-		set_parameter(self->parameter);
+		set_parameter(PARAMETER, self->parameter);
 	if (!self->ap.ended)
 		ap_stop(&self->ap);
 	if (!self->other.ended)
@@ -213,7 +191,7 @@ TEST_F(sipi_after_reset, restored_where_it_is_off)
 		  mp_state_of(self->ap.vcpu));
 	move_ap(&self->other, &self->ap);
 	if (self->parameter)
-		set_parameter('N');
+		set_parameter(PARAMETER, 'N');
 	ap_start(&self->other);
 	EXPECT_STARTS_IF(variant->on, &self->other);
 }

@@ -6,35 +6,13 @@
  * vCPU after it: on an overloaded host a vCPU can sit in SMM through INIT, SIPI and SIPI,
  * and the guest's boot then waited for that AP for ever.
  */
-#include <fcntl.h>
-
+#include "event_parameter.h"
 #include "event_test.h"
 
-#define PARAMETER	"/sys/module/kvm/parameters/sipi_behind_init"
+#define PARAMETER	"sipi_behind_init"
 
 /* An SMI handler that stops twice: out PORT_SMI, al; out PORT_SMI, al; rsm */
 static const u8 long_smi[] = { 0xe6, PORT_SMI, 0xe6, PORT_SMI, 0x0f, 0xaa };
-
-/* Y or N; 0 where there is no such parameter. */
-static char get_parameter(void)
-{
-	int fd = open(PARAMETER, O_RDONLY);
-	char value = 0;
-
-	if (fd < 0)
-		return 0;
-	TEST_ASSERT(read(fd, &value, 1) == 1, "read " PARAMETER);
-	close(fd);
-	return value;
-}
-
-static void set_parameter(char value)
-{
-	int fd = open(PARAMETER, O_WRONLY);
-
-	TEST_ASSERT(fd >= 0 && write(fd, &value, 1) == 1, "write " PARAMETER ": errno %d", errno);
-	close(fd);
-}
 
 FIXTURE(sipi_behind_init)
 {
@@ -60,11 +38,11 @@ FIXTURE_VARIANT_ADD(sipi_behind_init, on)
 
 FIXTURE_SETUP(sipi_behind_init)
 {
-	self->parameter = get_parameter();
+	self->parameter = get_parameter(PARAMETER);
 	if (variant->on && !self->parameter)
 		SKIP(return, "KVM has no parameter sipi_behind_init");
 	if (self->parameter)
-		set_parameter(variant->on ? 'Y' : 'N');
+		set_parameter(PARAMETER, variant->on ? 'Y' : 'N');
 	ap_create(&self->ap, KVM_MP_STATE_UNINITIALIZED);
 	ap_create(&self->other, KVM_MP_STATE_UNINITIALIZED);
 	ap_add_smi_handler(&self->ap);
@@ -76,7 +54,7 @@ FIXTURE_SETUP(sipi_behind_init)
 FIXTURE_TEARDOWN(sipi_behind_init)
 {
 	if (self->parameter)
-		set_parameter(self->parameter);
+		set_parameter(PARAMETER, self->parameter);
 	if (!self->ap.ended)
 		ap_stop(&self->ap);
 	if (!self->other.ended)

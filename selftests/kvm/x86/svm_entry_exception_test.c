@@ -83,19 +83,6 @@ FIXTURE_TEARDOWN(entry_exception)
 	kvm_vm_free(self->ap.vcpu->vm);
 }
 
-static void add_machine_check(struct kvm_vcpu *vcpu)
-{
-	struct kvm_vcpu_events events;
-
-	vcpu_events_get(vcpu, &events);
-	events.flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
-	events.exception.pending = 1;
-	events.exception.nr = MC_VECTOR;
-	events.exception.has_error_code = 0;
-	events.exception_has_payload = 0;
-	vcpu_events_set(vcpu, &events);
-}
-
 TEST_F(entry_exception, comes_after_the_entry)
 {
 	set_pending_entry(self->ap.vcpu, variant->inject);

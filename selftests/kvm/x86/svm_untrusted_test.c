@@ -78,17 +78,13 @@ TEST_F(untrusted, payload_of_a_fault_that_has_none)
 
 TEST_F(untrusted, triple_fault_before_the_entry)
 {
-	struct kvm_vcpu_events events;
 	int fd;
 
 	if (!kvm_has_cap(KVM_CAP_X86_TRIPLE_FAULT_EVENT))
 		SKIP(return, "KVM has no triple fault event");
 	fd = warn_watch();
 	set_pending_entry(self->ap.vcpu, 0);
-	vcpu_events_get(self->ap.vcpu, &events);
-	events.flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
-	events.triple_fault.pending = 1;
-	vcpu_events_set(self->ap.vcpu, &events);
+	add_triple_fault(self->ap.vcpu);
 	EXPECT_EQ(PORT_EXIT, ap_run_for(&self->ap, LIMIT_MS));
 	EXPECT_EQ(SVM_EXIT_SHUTDOWN, ap_told(&self->ap));
 	EXPECT_NO_WARNING(fd);

@@ -4,20 +4,10 @@
  * second of two NMIs, and an exception that userspace adds while KVM owes L2 a VM-Enter.
  */
 #include "event_warn.h"
-#include "nested_event_test.h"
-#include "vmx.h"
+#include "vmx_event_test.h"
 
 #define PORT_IN_L2	0xe9	/* a handler of L2's runs, with the vector */
-#define PIN_TIMER	(1 << 6)
-/* Of the TSC; KVM's timer for L2 counts every 32nd. */
-#define TIMER_SHIFT	5
 
-#define REASON_EXCEPTION_NMI	0
-#define REASON_TRIPLE_FAULT	2
-#define REASON_VMCALL	18
-#define REASON_TIMER	52
-
-#define L2_STACK_SIZE	4096
 static u8 l2_stack[L2_STACK_SIZE] __aligned(16);
 static u32 exceptions;
 
@@ -39,11 +29,8 @@ static void l2_code(void)
 	vmcall();
 }
 
-/* L1 goes back to L2 after each exit, until L2 is done. */
 static void l1_code(struct vmx_pages *vmx)
 {
-	u32 reason;
-
 	GUEST_ASSERT(prepare_for_vmx_operation(vmx));
 	GUEST_ASSERT(load_vmcs(vmx));
 	prepare_vmcs(vmx, l2_code, l2_stack + L2_STACK_SIZE);
@@ -51,22 +38,10 @@ static void l1_code(struct vmx_pages *vmx)
 		PIN_BASED_NMI_EXITING | PIN_TIMER);
 	vmwrite(VMX_PREEMPTION_TIMER_VALUE, 0xffffffff);
 	vmwrite(EXCEPTION_BITMAP, exceptions);
-	GUEST_ASSERT(!vmlaunch());
-	for (;;) {
-		reason = vmreadz(VM_EXIT_REASON);
-		tell(PORT_EXIT, reason | (vmreadz(VM_EXIT_INTR_INFO) & 0xff) << 16);
-		if (reason == REASON_VMCALL)
-			break;
-		GUEST_ASSERT(!vmresume());
-	}
+	l1_runs_l2();
 }
 
 #define EXIT_OF(vector)	(REASON_EXCEPTION_NMI | (vector) << 16)
-
-struct vmx_state {
-	struct kvm_nested_state head;
-	u8 room[2 * KVM_STATE_NESTED_VMX_VMCS_SIZE];
-};
 
 /* L2's timer, so far from now; past if negative. */
 static void set_deadline(struct kvm_vcpu *vcpu, s64 ticks)
@@ -191,19 +166,6 @@ static void set_pending_entry(struct kvm_vcpu *vcpu)
 	vcpu_nested_state_set(vcpu, &state.head);
 }
 
-static void add_machine_check(struct kvm_vcpu *vcpu)
-{
-	struct kvm_vcpu_events events;
-
-	vcpu_events_get(vcpu, &events);
-	events.flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
-	events.exception.pending = 1;
-	events.exception.nr = MC_VECTOR;
-	events.exception.has_error_code = 0;
-	events.exception_has_payload = 0;
-	vcpu_events_set(vcpu, &events);
-}
-
 /* As a machine check does that KVM_X86_SET_MCE reports. */
 TEST_F(l2, exception_after_the_entry)
 {
@@ -223,17 +185,13 @@ TEST_F(l2, exception_without_an_entry)
 /* Userspace may set what no guest can bring about. KVM makes something of it, and does not warn. */
 TEST_F(l2, triple_fault_before_the_entry)
 {
-	struct kvm_vcpu_events events;
 	int fd;
 
 	if (!kvm_has_cap(KVM_CAP_X86_TRIPLE_FAULT_EVENT))
 		SKIP(return, "KVM has no triple fault event");
 	fd = warn_watch();
 	set_pending_entry(self->ap.vcpu);
-	vcpu_events_get(self->ap.vcpu, &events);
-	events.flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
-	events.triple_fault.pending = 1;
-	vcpu_events_set(self->ap.vcpu, &events);
+	add_triple_fault(self->ap.vcpu);
 	EXPECT_EQ(PORT_EXIT, ap_run_for(&self->ap, LIMIT_MS));
 	EXPECT_EQ(REASON_TRIPLE_FAULT, ap_told(&self->ap));
 	EXPECT_NO_WARNING(fd);

@@ -3,24 +3,12 @@
  * The order of two events that are pending at once while L2 runs, on VMX: which of them L1
  * or L0 sees first, and what becomes of the other. L1 intercepts whatever VMX lets it.
  */
-#include "nested_event_test.h"
-#include "vmx.h"
+#include "vmx_event_test.h"
 
 #define PORT_NMI_IN_L1	0xe9
 #define IRQ_VECTOR	0x41
 #define DR6_BS		(1 << 14)
-#define PIN_TIMER	(1 << 6)
-/* Of the TSC; KVM's timer for L2 counts every 32nd. */
-#define TIMER_SHIFT	5
 
-#define REASON_EXCEPTION_NMI	0
-#define REASON_INTERRUPT	1
-#define REASON_INIT	3
-#define REASON_VMCALL	18
-#define REASON_MTF	37
-#define REASON_TIMER	52
-
-#define L2_STACK_SIZE	4096
 static u8 l2_stack[L2_STACK_SIZE] __aligned(16);
 
 static void nmi_handler(struct ex_regs *regs)
@@ -36,11 +24,8 @@ static void l2_code(void)
 	vmcall();
 }
 
-/* L1 goes back to L2 after each exit, until L2 is done. */
 static void l1_code(struct vmx_pages *vmx)
 {
-	u32 reason;
-
 	x2apic_enable();
 	GUEST_ASSERT(prepare_for_vmx_operation(vmx));
 	GUEST_ASSERT(load_vmcs(vmx));
@@ -50,20 +35,8 @@ static void l1_code(struct vmx_pages *vmx)
 	vmwrite(VM_EXIT_CONTROLS, vmreadz(VM_EXIT_CONTROLS) | VM_EXIT_ACK_INTR_ON_EXIT);
 	vmwrite(VMX_PREEMPTION_TIMER_VALUE, 0xffffffff);
 	vmwrite(EXCEPTION_BITMAP, 1 << GP_VECTOR | 1 << DB_VECTOR);
-	GUEST_ASSERT(!vmlaunch());
-	for (;;) {
-		reason = vmreadz(VM_EXIT_REASON);
-		tell(PORT_EXIT, reason | (vmreadz(VM_EXIT_INTR_INFO) & 0xff) << 16);
-		if (reason == REASON_VMCALL)
-			break;
-		GUEST_ASSERT(!vmresume());
-	}
+	l1_runs_l2();
 }
-
-struct vmx_state {
-	struct kvm_nested_state head;
-	u8 room[2 * KVM_STATE_NESTED_VMX_VMCS_SIZE];
-};
 
 /* Whether the SMI that is being handled came while L2 ran. */
 static bool smi_came_in_l2(struct kvm_vcpu *vcpu)
